@@ -1,0 +1,76 @@
+// Overlap of boxes: intersection over union and its relatives, for all pairs of two sets.
+#pragma once
+
+#include <cudet/box.h>
+#include <cudet/execution.h>
+#include <cudet/status.h>
+#include <cudet/tensor.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace cudet {
+
+/// With I the area of the intersection, A1 and A2 the areas of the boxes, U = A1 + A2 - I, and the
+/// smallest box that encloses both having the area C and the squared diagonal c2:
+///   iou   I / U
+///   iof   I / A1, intersection over foreground
+///   giou  IoU - (C - U) / C                                  Rezatofighi et al. 2019, arXiv:1902.09630
+///   diou  IoU - d2 / (c2 + eps), d2 the squared distance of the centres
+///                                                            Zheng et al. 2020, arXiv:1911.08287
+///   ciou  DIoU - alpha v, v = 4 / pi^2 (atan(w2 / h2) - atan(w1 / h1))^2,
+///         alpha = v / (1 - IoU + v + eps)                    same paper
+enum class IouKind : std::int32_t { iou, iof, giou, diou, ciou };
+
+/// Name of the kind as it is spelled in the enumeration, for example "giou".
+CUDET_API const char* to_string(IouKind kind) noexcept;
+
+struct IouMatrixOptions {
+  IouKind kind = IouKind::iou;
+  BoxFormat format = BoxFormat::xyxy;  ///< Of both sets; see box.h.
+  bool legacy_offset = false;          ///< Width and height count one more; see box.h.
+  float eps = 1e-7f;                   ///< In DIoU and CIoU as above, finite and >= 0; torchvision's value.
+};
+
+struct IouMatrixInput {
+  Tensor boxes1;  ///< [batch, n, 4], float32, float16 or bfloat16
+  Tensor boxes2;  ///< [batch, m, 4], float32, float16 or bfloat16
+};
+
+struct IouMatrixOutput {
+  Tensor values;  ///< [batch, n, m], float32, float16 or bfloat16; must not overlap an input
+};
+
+/// Bytes of device workspace that iou_matrix() needs; always 0 at present. Reads shapes and types
+/// only. Pure host arithmetic. Errors as iou_matrix(), for the inputs.
+CUDET_API Status iou_matrix_workspace_size(const IouMatrixOptions& options,
+                                           const IouMatrixInput& input, std::size_t* bytes) noexcept;
+
+/// values[b, i, j] = kind(boxes1[b, i], boxes2[b, j]).
+///
+/// Arithmetic    float32, one rounding an operation; one more into a 16-bit output.
+/// Accuracy      |error| <= 1e-6 + 1e-5 |value| against exact arithmetic on the float32 corners, and
+///               half a unit in the last place more for a 16-bit output.
+/// Special       U = 0: IoU 0; A1 = 0: IoF 0; C = 0: the term (C - U) / C is 0; with eps = 0 also
+///   values      d2 / c2 and alpha are 0 where the denominator is. atan(w / 0) = pi / 2, atan(0 / 0) = 0.
+///               With an invalid box (box.h) IoU and IoF are 0, and GIoU, DIoU and CIoU are -1. IoU
+///               lies in [0, 1] always; no value is NaN.
+/// Determinism   Same input, same bits, on every device and in every run.
+/// Empty input   batch, n or m of 0 succeeds and writes nothing; data pointers may then be null.
+/// Stream        Work is only enqueued; captured graphs may be replayed on changed inputs.
+/// Threads       Safe to call from any number of host threads.
+/// Errors        invalid_argument: a tensor is absent or has the wrong shape, type or alignment, an
+///               output is read-only or overlaps an input, eps is negative or not finite, an
+///               enumerator is out of range. unsupported: a tensor is not contiguous, or the device
+///               call is not in this build. cuda_error: a launch failed.
+CUDET_API Status iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
+                            const IouMatrixOutput& output, const Execution& execution) noexcept;
+
+namespace reference {
+
+/// The same from the definition, in double, on host pointers.
+CUDET_API Status iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
+                            const IouMatrixOutput& output) noexcept;
+
+}  // namespace reference
+}  // namespace cudet
