@@ -10,7 +10,8 @@
 
 namespace cudet::device {
 
-/// A failed CUDA runtime call as a Status: "nms: launching nms_block_kernel failed: cudaError... (...)".
+/// A failed CUDA runtime call as a Status: "nms: launching nms_block_kernel failed: cudaError...
+/// (...)".
 inline Status cuda_failure(const char* operation, const char* action, cudaError_t error) {
   return Status::error(StatusCode::cuda_error, "%s: %s failed: %s (%s)", operation, action,
                        cudaGetErrorName(error), cudaGetErrorString(error));
@@ -22,8 +23,9 @@ struct LaunchConfig {
   std::size_t shared_bytes = 0;
 };
 
-/// Enqueues `kernel`; arguments convert to the kernel's parameter types. The error of this launch is
-/// returned and cleared from the runtime's state, so that it does not surface in a later, innocent call.
+/// Enqueues `kernel`; arguments convert to the kernel's parameter types. The error of this launch
+/// is returned and cleared from the runtime's state, so that it does not surface in a later,
+/// innocent call.
 template <class... Parameters, class... Arguments>
 Status launch(const char* operation, const char* action, void (*kernel)(Parameters...),
               const LaunchConfig& config, cudaStream_t stream, Arguments&&... arguments) {

@@ -12,8 +12,8 @@ class Text {
   template <class... Arguments>
   void append(const char* format, Arguments... arguments) {
     if (length_ + 1 >= static_cast<int>(sizeof(text_))) return;
-    const int written = std::snprintf(text_ + length_, sizeof(text_) - static_cast<std::size_t>(length_),
-                                      format, arguments...);
+    const int written = std::snprintf(
+        text_ + length_, sizeof(text_) - static_cast<std::size_t>(length_), format, arguments...);
     if (written > 0) length_ += written;
   }
   const char* c_str() const { return text_; }
@@ -52,7 +52,8 @@ Text expected_shape(std::initializer_list<Dimension> shape) {
 Text list_of(const std::int64_t* values, int count) {
   Text text;
   text.append("[");
-  for (int i = 0; i < count; ++i) text.append("%s%" PRId64, i == 0 ? "" : ", ", values[i]);
+  for (int i = 0; i < count; ++i)
+    text.append("%s%" PRId64, i == 0 ? "" : ", ", values[i]);
   text.append("]");
   return text;
 }
@@ -109,7 +110,8 @@ Status check_shape_and_type(const TensorContract& contract, const Tensor& tensor
                          expected_shape(contract.shape).c_str(), actual_shape(tensor).c_str());
   }
   bool type_accepted = false;
-  for (const DataType type : contract.types) type_accepted = type_accepted || type == tensor.type();
+  for (const DataType type : contract.types)
+    type_accepted = type_accepted || type == tensor.type();
   if (!type_accepted) {
     Text types;
     const char* separator = "";

@@ -28,15 +28,15 @@ struct Dimension {
 
 /// What a tensor argument must be.
 struct TensorContract {
-  const char* operation;                    ///< for example "nms"
-  const char* argument;                     ///< for example "boxes"
-  std::initializer_list<Dimension> shape;   ///< for example {{"batch"}, {"n"}, {"4", 4}}
-  std::initializer_list<DataType> types;    ///< the accepted ones
+  const char* operation;                   ///< for example "nms"
+  const char* argument;                    ///< for example "boxes"
+  std::initializer_list<Dimension> shape;  ///< for example {{"batch"}, {"n"}, {"4", 4}}
+  std::initializer_list<DataType> types;   ///< the accepted ones
 };
 
 /// Types of all inputs and outputs that hold real numbers.
-inline constexpr std::initializer_list<DataType> kRealTypes = {
-    DataType::float32, DataType::float16, DataType::bfloat16};
+inline constexpr std::initializer_list<DataType> kRealTypes = {DataType::float32, DataType::float16,
+                                                               DataType::bfloat16};
 
 /// Checks presence, shape, type, data pointer, alignment to the element size and contiguity.
 /// check_shape_and_type() leaves the data pointer out, for workspace queries.
@@ -56,7 +56,8 @@ struct NamedTensor {
 Status check_no_overlap(const char* operation, std::initializer_list<NamedTensor> inputs,
                         std::initializer_list<NamedTensor> outputs) noexcept;
 
-/// Checks the workspace of a device call against `required` bytes, and the thread count of a CPU call.
+/// Checks the workspace of a device call against `required` bytes, and the thread count of a CPU
+/// call.
 Status check_execution(const char* operation, const Execution& execution,
                        std::size_t required) noexcept;
 

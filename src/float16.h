@@ -1,7 +1,7 @@
 // Conversion between float and the bits of the 16-bit types, on the host.
 //
-// To float the conversion is exact. From float it rounds once, to nearest even, with subnormals kept
-// and values past the largest finite one going to infinity (IEEE 754-2008, 4.3.1 and 7.4).
+// To float the conversion is exact. From float it rounds once, to nearest even, with subnormals
+// kept and values past the largest finite one going to infinity (IEEE 754-2008, 4.3.1 and 7.4).
 #pragma once
 
 #include <cstdint>

@@ -52,9 +52,13 @@ int size_of(DataType type) noexcept {
 }
 
 float16::float16(float value) noexcept : bits(float16_bits(value)) {}
-float16::operator float() const noexcept { return float16_to_float(bits); }
+float16::operator float() const noexcept {
+  return float16_to_float(bits);
+}
 bfloat16::bfloat16(float value) noexcept : bits(bfloat16_bits(value)) {}
-bfloat16::operator float() const noexcept { return bfloat16_to_float(bits); }
+bfloat16::operator float() const noexcept {
+  return bfloat16_to_float(bits);
+}
 
 Tensor::Tensor(void* data, DataType type, int rank, const std::int64_t* shape,
                const std::int64_t* strides, bool read_only) noexcept
@@ -64,7 +68,8 @@ Tensor::Tensor(void* data, DataType type, int rank, const std::int64_t* shape,
   for (int d = rank - 1; d >= 0; --d) {
     shape_[d] = shape[d];
     strides_[d] = strides != nullptr ? strides[d] : contiguous_stride;
-    // A product that does not fit is refused through element_count(); the stride is then never used.
+    // A product that does not fit is refused through element_count(); the stride is then never
+    // used.
     if (__builtin_mul_overflow(contiguous_stride, shape[d], &contiguous_stride)) {
       contiguous_stride = 0;
     }

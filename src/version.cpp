@@ -2,7 +2,9 @@
 
 namespace cudet {
 
-int version() noexcept { return CUDET_VERSION; }
+int version() noexcept {
+  return CUDET_VERSION;
+}
 
 bool built_with_cuda() noexcept {
 #if defined(CUDET_WITH_CUDA)

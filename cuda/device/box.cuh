@@ -45,8 +45,9 @@ __device__ __forceinline__ Corners load_box(const BoxArray& boxes, std::int64_t 
   return box;
 }
 
-/// Corners of the four numbers in `format`. Halving is exact, so that a contracted multiply-add could
-/// not change the centre format; the intrinsics keep the other roundings where box.h puts them.
+/// Corners of the four numbers in `format`. Halving is exact, so that a contracted multiply-add
+/// could not change the centre format; the intrinsics keep the other roundings where box.h puts
+/// them.
 __device__ __forceinline__ Corners to_corners(Corners box, BoxFormat format, bool legacy_offset) {
   if (format == BoxFormat::xywh) {
     box.x2 = __fadd_rn(box.x1, box.x2);
@@ -73,7 +74,7 @@ __device__ __forceinline__ Corners load_corners(const BoxArray& boxes, std::int6
 
 /// False for NaN, inverted and out-of-range boxes.
 __device__ __forceinline__ bool is_valid(const Corners& box) {
-  constexpr float kLimit = 4611686018427387904.0f;  // 2^62
+  constexpr float kLimit = 4611686018427387904.0f;                     // 2^62
   return box.x1 >= -kLimit && box.x2 >= box.x1 && box.x2 <= kLimit &&  //
          box.y1 >= -kLimit && box.y2 >= box.y1 && box.y2 <= kLimit;
 }
@@ -82,8 +83,9 @@ __device__ __forceinline__ float area(const Corners& box) {
   return __fmul_rn(__fsub_rn(box.x2, box.x1), __fsub_rn(box.y2, box.y1));
 }
 
-/// Area of the intersection of two valid boxes; where they are apart, a number that is not positive.
-/// One clamp is enough: with both sides negative their product would look like an overlap.
+/// Area of the intersection of two valid boxes; where they are apart, a number that is not
+/// positive. One clamp is enough: with both sides negative their product would look like an
+/// overlap.
 __device__ __forceinline__ float intersection(const Corners& a, const Corners& b) {
   const float width = fmaxf(__fsub_rn(fminf(a.x2, b.x2), fmaxf(a.x1, b.x1)), 0.0f);
   const float height = __fsub_rn(fminf(a.y2, b.y2), fmaxf(a.y1, b.y1));

@@ -7,10 +7,11 @@
 // and with `legacy_offset` x2 and y2 then grow by 1: the corners are the first and the last pixel
 // that the box covers, so that its width is x2 - x1 + 1 (Pascal VOC, py-faster-rcnn).
 //
-// A box is *valid* where -2^62 <= x1 <= x2 <= 2^62, and y1 and y2 likewise, after this conversion; so
-// an inverted box and one with a NaN, an infinity or a number beyond 4.6e18 is *invalid*. An invalid
-// box overlaps nothing: its area is 0 and its IoU with every box, itself included, is 0. A box of zero
-// width or height is valid and has area 0. Areas of valid boxes and their sums are finite in float32.
+// A box is *valid* where -2^62 <= x1 <= x2 <= 2^62, and y1 and y2 likewise, after this conversion;
+// so an inverted box and one with a NaN, an infinity or a number beyond 4.6e18 is *invalid*. An
+// invalid box overlaps nothing: its area is 0 and its IoU with every box, itself included, is 0. A
+// box of zero width or height is valid and has area 0. Areas of valid boxes and their sums are
+// finite in float32.
 #pragma once
 
 #include <cudet/export.h>

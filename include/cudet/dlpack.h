@@ -9,9 +9,9 @@
 namespace cudet {
 
 /// Makes `tensor` a view of `source`, which keeps the ownership and must outlive it.
-/// Accepted are memory that this library can reach (CPU, CUDA, CUDA host and CUDA managed), one lane,
-/// rank up to Tensor::kMaxRank, and float 16/32, bfloat 16, int 32/64 and uint 8.
-/// Errors: invalid_argument or unsupported, naming what was found; `tensor` is then untouched.
+/// Accepted are memory that this library can reach (CPU, CUDA, CUDA host and CUDA managed), one
+/// lane, rank up to Tensor::kMaxRank, and float 16/32, bfloat 16, int 32/64 and uint 8. Errors:
+/// invalid_argument or unsupported, naming what was found; `tensor` is then untouched.
 inline Status from_dlpack(const DLTensor& source, Tensor* tensor) noexcept {
   if (tensor == nullptr) {
     return Status::error(StatusCode::invalid_argument, "from_dlpack: tensor must not be null");

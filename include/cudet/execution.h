@@ -13,10 +13,10 @@ namespace cudet {
 
 class Execution {
  public:
-  /// Device pointers, work enqueued on `stream` and nothing else: no allocation, no synchronisation.
-  /// The call may be captured in a CUDA graph. `workspace` is device memory of at least the size that
-  /// the operation's _workspace_size function gives, of any alignment; it is in use until the stream
-  /// has passed the call. It may be null where that size is 0.
+  /// Device pointers, work enqueued on `stream` and nothing else: no allocation, no
+  /// synchronisation. The call may be captured in a CUDA graph. `workspace` is device memory of at
+  /// least the size that the operation's _workspace_size function gives, of any alignment; it is in
+  /// use until the stream has passed the call. It may be null where that size is 0.
   static Execution cuda(cudaStream_t stream, void* workspace = nullptr,
                         std::size_t workspace_bytes = 0) noexcept {
     Execution execution;

@@ -15,8 +15,8 @@ namespace cudet {
 /// smallest box that encloses both having the area C and the squared diagonal c2:
 ///   iou   I / U
 ///   iof   I / A1, intersection over foreground
-///   giou  IoU - (C - U) / C                                  Rezatofighi et al. 2019, arXiv:1902.09630
-///   diou  IoU - d2 / (c2 + eps), d2 the squared distance of the centres
+///   giou  IoU - (C - U) / C                                  Rezatofighi et al. 2019,
+///   arXiv:1902.09630 diou  IoU - d2 / (c2 + eps), d2 the squared distance of the centres
 ///                                                            Zheng et al. 2020, arXiv:1911.08287
 ///   ciou  DIoU - alpha v, v = 4 / pi^2 (atan(w2 / h2) - atan(w1 / h1))^2,
 ///         alpha = v / (1 - IoU + v + eps)                    same paper
@@ -29,7 +29,7 @@ struct IouMatrixOptions {
   IouKind kind = IouKind::iou;
   BoxFormat format = BoxFormat::xyxy;  ///< Of both sets; see box.h.
   bool legacy_offset = false;          ///< Width and height count one more; see box.h.
-  float eps = 1e-7f;                   ///< In DIoU and CIoU as above, finite and >= 0; torchvision's value.
+  float eps = 1e-7f;  ///< In DIoU and CIoU as above, finite and >= 0; torchvision's value.
 };
 
 struct IouMatrixInput {
@@ -44,15 +44,18 @@ struct IouMatrixOutput {
 /// Bytes of device workspace that iou_matrix() needs; always 0 at present. Reads shapes and types
 /// only. Pure host arithmetic. Errors as iou_matrix(), for the inputs.
 CUDET_API Status iou_matrix_workspace_size(const IouMatrixOptions& options,
-                                           const IouMatrixInput& input, std::size_t* bytes) noexcept;
+                                           const IouMatrixInput& input,
+                                           std::size_t* bytes) noexcept;
 
 /// values[b, i, j] = kind(boxes1[b, i], boxes2[b, j]).
 ///
 /// Arithmetic    float32, one rounding an operation; one more into a 16-bit output.
-/// Accuracy      |error| <= 1e-6 + 1e-5 |value| against exact arithmetic on the float32 corners, and
+/// Accuracy      |error| <= 1e-6 + 1e-5 |value| against exact arithmetic on the float32 corners,
+/// and
 ///               half a unit in the last place more for a 16-bit output.
 /// Special       U = 0: IoU 0; A1 = 0: IoF 0; C = 0: the term (C - U) / C is 0; with eps = 0 also
-///   values      d2 / c2 and alpha are 0 where the denominator is. atan(w / 0) = pi / 2, atan(0 / 0) = 0.
+///   values      d2 / c2 and alpha are 0 where the denominator is. atan(w / 0) = pi / 2, atan(0 /
+///   0) = 0.
 ///               With an invalid box (box.h) IoU and IoF are 0, and GIoU, DIoU and CIoU are -1. IoU
 ///               lies in [0, 1] always; no value is NaN.
 /// Determinism   Same input, same bits, on every device and in every run.

@@ -51,8 +51,8 @@ struct NmsOutput {
 };
 
 /// Bytes of device workspace that nms() needs. Reads options and the shapes and types of the input
-/// only. Pure host arithmetic, monotone in batch and n: room for the largest shape serves all smaller
-/// ones. At most 64 bytes a box + 1.1 MB an image. Errors as nms(), for options and input.
+/// only. Pure host arithmetic, monotone in batch and n: room for the largest shape serves all
+/// smaller ones. At most 64 bytes a box + 1.1 MB an image. Errors as nms(), for options and input.
 CUDET_API Status nms_workspace_size(const NmsOptions& options, const NmsInput& input,
                                     std::size_t* bytes) noexcept;
 
@@ -61,7 +61,8 @@ CUDET_API Status nms_workspace_size(const NmsOptions& options, const NmsInput& i
 /// of the same class or of any with class_agnostic, is greater than iou_threshold. An image stops
 /// when K boxes are kept.
 ///
-/// Arithmetic    The decision is that of I / (A1 + A2 - I) > iou_threshold, every operation correctly
+/// Arithmetic    The decision is that of I / (A1 + A2 - I) > iou_threshold, every operation
+/// correctly
 ///               rounded in float32, on corners as box.h makes them: the same on CPU and GPU, also
 ///               where an IoU meets the threshold exactly. 16-bit inputs are widened first.
 /// Special       A NaN score is never selected; an infinite one counts as such. -0 equals 0.
@@ -73,10 +74,12 @@ CUDET_API Status nms_workspace_size(const NmsOptions& options, const NmsInput& i
 ///               graphs may be replayed on changed inputs.
 /// Threads       Safe to call from any number of host threads, each with its own workspace.
 /// Limits        n <= 2^31 - 65, batch * n < 2^31 on a device.
-/// Errors        invalid_argument: a threshold or max_outputs is out of range, a tensor is absent or
+/// Errors        invalid_argument: a threshold or max_outputs is out of range, a tensor is absent
+/// or
 ///               has the wrong shape, type or alignment, an output is read-only or overlaps another
-///               tensor, the workspace is too small. unsupported: a tensor is not contiguous, a limit
-///               is exceeded, or the device call is not in this build. cuda_error: a launch failed.
+///               tensor, the workspace is too small. unsupported: a tensor is not contiguous, a
+///               limit is exceeded, or the device call is not in this build. cuda_error: a launch
+///               failed.
 CUDET_API Status nms(const NmsOptions& options, const NmsInput& input, const NmsOutput& output,
                      const Execution& execution) noexcept;
 

@@ -10,8 +10,8 @@ namespace cudet {
 enum class StatusCode {
   ok = 0,
   invalid_argument,  ///< An argument breaks the function's contract; no output was written.
-  unsupported,       ///< Legal, but this build, device or release cannot do it; no output was written.
-  cuda_error,        ///< The CUDA runtime refused a launch or an asynchronous operation.
+  unsupported,  ///< Legal, but this build, device or release cannot do it; no output was written.
+  cuda_error,   ///< The CUDA runtime refused a launch or an asynchronous operation.
 };
 
 /// Name of the code as it is spelled in the enumeration, for example "invalid_argument".
@@ -30,12 +30,18 @@ class [[nodiscard]] Status {
   CUDET_API static Status
   error(StatusCode code, const char* format, ...) noexcept;
 
-  bool ok() const noexcept { return code_ == StatusCode::ok; }
-  StatusCode code() const noexcept { return code_; }
+  bool ok() const noexcept {
+    return code_ == StatusCode::ok;
+  }
+  StatusCode code() const noexcept {
+    return code_;
+  }
 
   /// One line, NUL-terminated, for example
   /// "nms: boxes must be [batch, n, 4], got [8, 100, 5]". Empty on success.
-  const char* message() const noexcept { return message_; }
+  const char* message() const noexcept {
+    return message_;
+  }
 
  private:
   StatusCode code_ = StatusCode::ok;

@@ -52,8 +52,8 @@ template <> struct DataTypeOf<std::uint8_t>  { static constexpr DataType value =
 // clang-format on
 
 /// View of an array that somebody else owns, on the host or on a device; the view does not know
-/// which. A default-constructed Tensor is *absent*: an optional input that is not given, or an output
-/// that is not wanted. Strides count elements; the last dimension is the innermost one.
+/// which. A default-constructed Tensor is *absent*: an optional input that is not given, or an
+/// output that is not wanted. Strides count elements; the last dimension is the innermost one.
 class Tensor {
  public:
   static constexpr int kMaxRank = 8;
@@ -62,12 +62,12 @@ class Tensor {
   Tensor() noexcept = default;
 
   /// A contiguous (row-major) tensor. The element type follows from the pointer; a pointer to const
-  /// makes a view that is refused as an output. `data` may be null where the tensor has no elements.
+  /// makes a view that is refused as an output. `data` may be null where the tensor has no
+  /// elements.
   template <class T>
   Tensor(T* data, std::initializer_list<std::int64_t> shape) noexcept
-      : Tensor(const_cast<std::remove_const_t<T>*>(data),
-               DataTypeOf<std::remove_const_t<T>>::value, static_cast<int>(shape.size()),
-               shape.begin(), nullptr, std::is_const_v<T>) {}
+      : Tensor(const_cast<std::remove_const_t<T>*>(data), DataTypeOf<std::remove_const_t<T>>::value,
+               static_cast<int>(shape.size()), shape.begin(), nullptr, std::is_const_v<T>) {}
 
   /// A tensor of any type, rank 0 to kMaxRank and strides; strides == nullptr means contiguous. A
   /// rank out of range makes a view that every operation refuses.

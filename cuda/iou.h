@@ -1,0 +1,13 @@
+// Device side of the IoU family, as the host side calls it.
+#pragma once
+
+#include <cudet/execution.h>
+#include <cudet/iou.h>
+
+namespace cudet::device {
+
+/// Enqueues iou_matrix(); arguments have been checked and the output has elements.
+Status iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
+                  const IouMatrixOutput& output, const Execution& execution) noexcept;
+
+}  // namespace cudet::device
