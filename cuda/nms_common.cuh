@@ -1,0 +1,212 @@
+// What the NMS kernels share: their arguments, the order of scores, the pair test, the resolution
+// of one tile of 64 boxes, and the output slots.
+#pragma once
+
+#include "device/box.cuh"
+#include "device/real.cuh"
+#include "device/warp.cuh"
+
+#include "../src/nms_plan.h"
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+namespace cudet::device {
+
+/// Padded outputs; a null pointer is an output that nobody wants.
+struct NmsSlots {
+  std::int32_t* count;
+  void* indices;
+  bool indices_are_64_bit;
+  void* boxes;
+  void* scores;
+  void* classes;
+};
+
+struct NmsArguments {
+  BoxArray boxes;
+  const void* scores;
+  DataType score_type;
+  const void* classes;
+  bool classes_are_64_bit;
+  const std::int32_t* counts;
+  std::int64_t n;
+  std::int64_t capacity;
+  float iou_threshold;
+  float score_threshold;
+  NmsSlots out;
+};
+
+/// Boxes that image `image` really has.
+__device__ __forceinline__ std::int64_t boxes_of_image(const NmsArguments& arguments,
+                                                       std::int64_t image) {
+  if (arguments.counts == nullptr) return arguments.n;
+  const std::int64_t count = arguments.counts[image];
+  return count < 0 ? 0 : (count > arguments.n ? arguments.n : count);
+}
+
+__device__ __forceinline__ std::int64_t load_class(const NmsArguments& arguments,
+                                                   std::int64_t element) {
+  return arguments.classes_are_64_bit
+             ? static_cast<const std::int64_t*>(arguments.classes)[element]
+             : static_cast<const std::int32_t*>(arguments.classes)[element];
+}
+
+/// Sorts after every candidate.
+constexpr unsigned kNotACandidate = 0xffffffffu;
+
+/// A number that orders candidates by decreasing score: equal for equal scores (-0 and 0 too),
+/// kNotACandidate for a score that does not pass the threshold, which NaN never does. The bits of
+/// positive floats grow with them and those of negative ones fall; flipping evens that out.
+__device__ __forceinline__ unsigned score_key(float score, float threshold) {
+  if (!(score > threshold)) return kNotACandidate;
+  const unsigned bits = score == 0.0f ? 0u : __float_as_uint(score);
+  const unsigned ascending = (bits >> 31) != 0u ? ~bits : bits | 0x80000000u;
+  return ~ascending;
+}
+
+/// Box `element` of all images as corners; an invalid box as the empty box at the origin, whose
+/// intersection with every valid box is not positive.
+__device__ __forceinline__ Corners load_nms_box(const BoxArray& boxes, std::int64_t element) {
+  const Corners box = load_corners(boxes, element);
+  return is_valid(box) ? box : Corners{0.0f, 0.0f, 0.0f, 0.0f};
+}
+
+/// The decision intersection / union > threshold, made by a correctly rounded float32 division, is
+/// that of the sign of round(round(t u) - i) wherever i is far enough from t u. With t the
+/// threshold, at most 1, u the union and i the intersection, round(t u) is off by at most 2^-24 t
+/// u, and so is the point where the rounded quotient passes t: beyond 2^-22 u from round(t u) both
+/// ways agree. Roundings among subnormals are covered by the least normal number. Operands are
+/// finite, as box.h grants.
+__device__ __forceinline__ float threshold_difference(float intersection, float union_area,
+                                                      float threshold) {
+  return __fsub_rn(__fmul_rn(threshold, union_area), intersection);
+}
+
+/// Greater than kLeastNormal where the sign of the difference decides.
+constexpr float kLeastNormal = 0x1p-126f;
+__device__ __forceinline__ float distance_from_band(float difference, float union_area) {
+  constexpr float kBand = 0x1p-22f;
+  return __fmaf_rn(-kBand, union_area, fabsf(difference));
+}
+
+/// The decision, with a division only where it is needed.
+__device__ __forceinline__ bool exceeds(float intersection, float union_area, float threshold) {
+  const float difference = threshold_difference(intersection, union_area, threshold);
+  if (distance_from_band(difference, union_area) > kLeastNormal) return difference < 0.0f;
+  return __fdiv_rn(intersection, union_area) > threshold;
+}
+
+/// True where the IoU of two boxes, loaded by load_nms_box(), exceeds the threshold.
+__device__ __forceinline__ bool overlaps(const Corners& a, float area_a, const Corners& b,
+                                         float area_b, float threshold) {
+  const float common = intersection(a, b);
+  return exceeds(common, __fsub_rn(__fadd_rn(area_a, area_b), common), threshold);
+}
+
+/// 64 flags, one a box of a tile.
+struct TileMask {
+  unsigned low, high;
+
+  __device__ int count() const { return __popc(low) + __popc(high); }
+  __device__ bool operator!=(const TileMask& other) const {
+    return low != other.low || high != other.high;
+  }
+};
+
+__device__ __forceinline__ bool any_of(const TileMask& a, const TileMask& b) {
+  return ((a.low & b.low) | (a.high & b.high)) != 0u;
+}
+
+/// Greedy suppression inside one tile, by one warp. Lane l knows boxes l and l + 32: whether they
+/// are alive, and which earlier boxes of the tile overlap them. The kept set is the only one in
+/// which a box is kept exactly where it is alive and no kept box overlaps it from before; iterating
+/// from "all kept" settles one more link of every chain of suppressions in each round, so it ends
+/// after as many rounds as the longest chain has links (4 on average, 64 at most), unlike a scan,
+/// which takes a step for each kept box.
+__device__ __forceinline__ TileMask resolve_tile(bool first_alive, bool second_alive,
+                                                 TileMask overlap_first, TileMask overlap_second) {
+  TileMask kept = {__ballot_sync(kFullWarp, first_alive), __ballot_sync(kFullWarp, second_alive)};
+  TileMask before;
+  do {
+    before = kept;
+    kept.low = __ballot_sync(kFullWarp, first_alive && !any_of(overlap_first, before));
+    kept.high = __ballot_sync(kFullWarp, second_alive && !any_of(overlap_second, before));
+  } while (kept != before);
+  return kept;
+}
+
+/// The first `limit` of the flags that are set.
+__device__ __forceinline__ TileMask first_flags(TileMask mask, int limit) {
+  while (mask.count() > limit) {
+    if (mask.high != 0u) {
+      mask.high &= ~(0x80000000u >> __clz(static_cast<int>(mask.high)));
+    } else {
+      mask.low &= ~(0x80000000u >> __clz(static_cast<int>(mask.low)));
+    }
+  }
+  return mask;
+}
+
+/// Flags set before lane l's first box (l) or second box (l + 32).
+__device__ __forceinline__ int rank_in_tile(const TileMask& mask, unsigned lane, bool second) {
+  const unsigned below = (1u << lane) - 1u;
+  return second ? __popc(mask.low) + __popc(mask.high & below) : __popc(mask.low & below);
+}
+
+/// Element `index` of an array as bits; `bytes`, the size of an element, is 2, 4 or 8.
+__device__ __forceinline__ std::uint64_t load_bits(const void* array, std::int64_t index,
+                                                   int bytes) {
+  if (bytes == 2) return static_cast<const std::uint16_t*>(array)[index];
+  if (bytes == 4) return static_cast<const std::uint32_t*>(array)[index];
+  return static_cast<const std::uint64_t*>(array)[index];
+}
+
+__device__ __forceinline__ void store_bits(void* array, std::int64_t index, int bytes,
+                                           std::uint64_t bits) {
+  if (bytes == 2) {
+    static_cast<std::uint16_t*>(array)[index] = static_cast<std::uint16_t>(bits);
+  } else if (bytes == 4) {
+    static_cast<std::uint32_t*>(array)[index] = static_cast<std::uint32_t>(bits);
+  } else {
+    static_cast<std::uint64_t*>(array)[index] = bits;
+  }
+}
+
+__device__ __forceinline__ int bytes_of(DataType type) {
+  return type == DataType::float32 ? 4 : 2;
+}
+
+/// Writes kept box `index` of `image` into output slot `slot` of that image, and the padding where
+/// `index` is negative.
+__device__ __forceinline__ void write_slot(const NmsArguments& arguments, std::int64_t image,
+                                           std::int64_t slot, std::int64_t index) {
+  const NmsSlots& out = arguments.out;
+  const bool padding = index < 0;
+  const std::int64_t to = image * arguments.capacity + slot;
+  const std::int64_t from = image * arguments.n + index;
+  if (out.indices != nullptr) {
+    store_bits(out.indices, to, out.indices_are_64_bit ? 8 : 4, static_cast<std::uint64_t>(index));
+  }
+  if (out.boxes != nullptr) {
+    const int bytes = bytes_of(arguments.boxes.type);
+    for (int i = 0; i < 4; ++i) {
+      const std::uint64_t bits = padding ? 0 : load_bits(arguments.boxes.data, 4 * from + i, bytes);
+      store_bits(out.boxes, 4 * to + i, bytes, bits);
+    }
+  }
+  if (out.scores != nullptr) {
+    const int bytes = bytes_of(arguments.score_type);
+    store_bits(out.scores, to, bytes, padding ? 0 : load_bits(arguments.scores, from, bytes));
+  }
+  if (out.classes != nullptr) {
+    const int bytes = arguments.classes_are_64_bit ? 8 : 4;
+    store_bits(out.classes, to, bytes,
+               padding ? ~std::uint64_t{0} : load_bits(arguments.classes, from, bytes));
+  }
+}
+
+constexpr std::int64_t kPadding = -1;
+
+}  // namespace cudet::device

@@ -1,0 +1,374 @@
+// NMS of images of more than 1024 boxes: keys, a device-wide sort, and then panels of 4096 boxes in
+// sorted order, each a launch that computes the panel's triangular suppression mask and resolves
+// it, and a launch that tests all later boxes against what the panel kept.
+//
+// Floor      pairs: as in nms_block_kernel.cuh, 1.0 M (clustered) to 7.3 M (nearly all kept) of the
+//            8.4 M pairs of 4096 boxes; bytes: 20 (+ class) a box.
+// This       all pairs of a panel (its upper triangle) and, for later boxes, only kept ones; mask
+// of
+//            n^2 / 16 bytes for one panel (1 MB for 4096 boxes), written once and read at most
+//            once, in whole 32-byte sectors; reduction of a panel in one block: 1 barrier a tile.
+//            Memory O(n), launches 2 a panel after the sort.
+#pragma once
+
+#include "device/shared_memory.cuh"
+#include "nms_common.cuh"
+
+namespace cudet::device {
+
+constexpr int kNmsThreads = 256;       // of the kernels that treat a box a thread
+constexpr int kNmsPanelThreads = 512;  // of the mask kernel: a tile a warp
+constexpr int kNmsPanelWarps = kNmsPanelThreads / kWarpSize;
+
+/// Workspace of one call, every array [batch, ...] as NmsPlan lays it out.
+struct NmsWorkspace {
+  std::uint64_t* keys;
+  std::uint32_t* order;
+  float4* boxes;
+  std::int64_t* classes;
+  std::uint32_t* removed;
+  TileMask* mask;
+  std::uint32_t* kept;
+  NmsImageState* state;
+  std::int64_t removed_words;
+  std::int64_t panel_boxes;
+  std::int64_t panel_tiles;
+};
+
+/// Blocks along one image, and the image and the block within it that blockIdx.x stands for.
+struct BlockOfImage {
+  std::int64_t image;
+  std::int64_t block;
+};
+__device__ __forceinline__ BlockOfImage block_of_image(unsigned blocks_per_image) {
+  return {blockIdx.x / blocks_per_image, blockIdx.x % blocks_per_image};
+}
+
+/// A box a thread: sort key, and the initial state of the workspace; a slot a thread: the padding.
+__global__ void __launch_bounds__(kNmsThreads)
+    nms_prepare_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
+                       unsigned blocks_per_image) {
+  const BlockOfImage where = block_of_image(blocks_per_image);
+  const std::int64_t i = where.block * kNmsThreads + threadIdx.x;
+  if (i < arguments.n) {
+    const std::int64_t element = where.image * arguments.n + i;
+    unsigned key = kNotACandidate;
+    if (i < boxes_of_image(arguments, where.image)) {
+      key = score_key(load_real(arguments.scores, arguments.score_type, element),
+                      arguments.score_threshold);
+    }
+    workspace.keys[element] = (static_cast<std::uint64_t>(where.image) << 32) | key;
+    workspace.order[element] = static_cast<std::uint32_t>(i);
+  }
+  if (i < workspace.removed_words) {
+    workspace.removed[where.image * workspace.removed_words + i] = 0;
+  }
+  if (i < arguments.capacity) write_slot(arguments, where.image, i, kPadding);
+  if (i == 0) {
+    workspace.state[where.image] = NmsImageState();
+    if (arguments.out.count != nullptr) arguments.out.count[where.image] = 0;
+  }
+}
+
+/// A sorted position a thread: corners (and class) in sorted order, and the number of candidates.
+template <bool kClassAware>
+__global__ void __launch_bounds__(kNmsThreads)
+    nms_gather_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
+                      unsigned blocks_per_image) {
+  const BlockOfImage where = block_of_image(blocks_per_image);
+  const std::int64_t position = where.block * kNmsThreads + threadIdx.x;
+  if (position >= arguments.n) return;
+  const std::int64_t start = where.image * arguments.n;
+  const auto is_candidate = [&](std::int64_t p) {
+    return static_cast<std::uint32_t>(workspace.keys[start + p]) != kNotACandidate;
+  };
+  if (!is_candidate(position)) return;
+  if (position + 1 == arguments.n || !is_candidate(position + 1)) {
+    workspace.state[where.image].candidates = static_cast<std::uint32_t>(position + 1);
+  }
+  const std::int64_t element = start + workspace.order[start + position];
+  const Corners box = load_nms_box(arguments.boxes, element);
+  workspace.boxes[start + position] = make_float4(box.x1, box.y1, box.x2, box.y2);
+  if constexpr (kClassAware) workspace.classes[start + position] = load_class(arguments, element);
+}
+
+struct TilePosition {
+  int row, column;
+};
+
+/// The tiles of an upper triangle are numbered column after column: the first one of column c is
+/// c (c + 1) / 2.
+__device__ __forceinline__ int first_tile_of(int column) {
+  return column * (column + 1) / 2;
+}
+
+/// Row and column of tile `index`. The square root is only a first guess.
+__device__ __forceinline__ TilePosition tile_position(int index) {
+  int column = static_cast<int>((sqrtf(8.0f * static_cast<float>(index) + 1.0f) - 1.0f) * 0.5f);
+  while (column * (column + 1) / 2 > index)
+    --column;
+  while ((column + 1) * (column + 2) / 2 <= index)
+    ++column;
+  return {index - first_tile_of(column), column};
+}
+
+/// One mask tile by one warp: bit j of word i says that box i of the row tile and box j of the
+/// column tile overlap. A lane has two rows in registers; the columns are read from shared memory,
+/// the same by all lanes.
+template <bool kClassAware>
+__device__ void compute_mask_tile(const NmsWorkspace& workspace, std::int64_t row_start,
+                                  std::int64_t column_start, std::int64_t end, float threshold,
+                                  float4* column_corners, float* column_areas,
+                                  std::int64_t* column_classes, TileMask* words) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+  Corners row_box[2];
+  float row_area[2];
+  std::int64_t row_class[2] = {};
+  for (int k = 0; k < 2; ++k) {
+    const int offset = lane + kWarpSize * k;
+    const std::int64_t row = row_start + offset;
+    const std::int64_t column = column_start + offset;
+    const float4 zero = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    const float4 r = row < end ? workspace.boxes[row] : zero;
+    const float4 c = column < end ? workspace.boxes[column] : zero;
+    row_box[k] = {r.x, r.y, r.z, r.w};
+    row_area[k] = area(row_box[k]);
+    column_corners[offset] = c;
+    column_areas[offset] = area({c.x, c.y, c.z, c.w});
+    if constexpr (kClassAware) {
+      row_class[k] = row < end ? workspace.classes[row] : 0;
+      column_classes[offset] = column < end ? workspace.classes[column] : 0;
+    }
+  }
+  __syncwarp();
+  unsigned words_of_row[2][2];
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    float nearest[2] = {1.0f, 1.0f};
+    unsigned bits[2] = {0u, 0u};
+#pragma unroll 8
+    for (int i = 0; i < kWarpSize; ++i) {
+      const int j = kWarpSize * half + i;
+      const float4 c = column_corners[j];
+      for (int k = 0; k < 2; ++k) {
+        const float common = intersection(row_box[k], {c.x, c.y, c.z, c.w});
+        const float union_area = __fsub_rn(__fadd_rn(row_area[k], column_areas[j]), common);
+        const float difference = threshold_difference(common, union_area, threshold);
+        nearest[k] = fminf(nearest[k], distance_from_band(difference, union_area));
+        // The sign bit is the decision; shifting it in costs one operation.
+        bits[k] = __funnelshift_l(__float_as_uint(difference), bits[k], 1);
+      }
+    }
+    for (int k = 0; k < 2; ++k) {
+      words_of_row[k][half] = __brev(bits[k]);
+      if (nearest[k] > kLeastNormal) continue;
+      words_of_row[k][half] = 0u;
+#pragma unroll 1
+      for (int i = 0; i < kWarpSize; ++i) {
+        const int j = kWarpSize * half + i;
+        const float4 c = column_corners[j];
+        const bool overlap =
+            overlaps(row_box[k], row_area[k], {c.x, c.y, c.z, c.w}, column_areas[j], threshold);
+        words_of_row[k][half] |= static_cast<unsigned>(overlap) << i;
+      }
+    }
+    if constexpr (kClassAware) {
+      for (int k = 0; k < 2; ++k) {
+        unsigned same_class = 0u;
+#pragma unroll 8
+        for (int i = 0; i < kWarpSize; ++i) {
+          const bool same = row_class[k] == column_classes[kWarpSize * half + i];
+          same_class |= static_cast<unsigned>(same) << i;
+        }
+        words_of_row[k][half] &= same_class;
+      }
+    }
+  }
+  for (int k = 0; k < 2; ++k) {
+    words[lane + kWarpSize * k] = {words_of_row[k][0], words_of_row[k][1]};
+  }
+}
+
+/// Greedy suppression of one panel, by one block, from its mask. Each tile is resolved by every
+/// warp for itself, which saves a barrier; the later tiles of the panel are then shared out among
+/// the warps.
+__device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWorkspace& workspace,
+                                     std::int64_t image, std::int64_t panel_start) {
+  constexpr int kTile = static_cast<int>(kNmsTile);
+  CUDET_SHARED_ARRAY(TileMask, removed, static_cast<int>(kNmsPanelBoxes / kNmsTile));
+  NmsImageState& state = workspace.state[image];
+  const unsigned lane = threadIdx.x % kWarpSize;
+  const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
+  const TileMask* const mask = workspace.mask + image * workspace.panel_tiles * kTile;
+  const std::uint32_t* const order = workspace.order + image * arguments.n;
+  std::uint32_t* const kept_positions = workspace.kept + image * workspace.panel_boxes;
+  const auto boxes = static_cast<int>(
+      min(static_cast<std::int64_t>(state.candidates) - panel_start, workspace.panel_boxes));
+  const int tiles = (boxes + kTile - 1) / kTile;
+
+  // The flags of the panel; what lies behind the last candidate counts as removed.
+  const std::uint32_t* const flags =
+      workspace.removed + image * workspace.removed_words + panel_start / 32;
+  for (int word = static_cast<int>(threadIdx.x); word < 2 * tiles; word += kNmsPanelThreads) {
+    const int left = boxes - 32 * word;
+    const unsigned outside = left >= 32 ? 0u : (left <= 0 ? ~0u : ~0u << left);
+    const unsigned value = (left > 0 ? flags[word] : 0u) | outside;
+    (word % 2 == 0 ? removed[word / 2].low : removed[word / 2].high) = value;
+  }
+  __syncthreads();
+
+  const auto kept_before = static_cast<int>(state.kept);
+  int kept_count = kept_before;
+  for (int tile = 0; tile < tiles && kept_count < arguments.capacity; ++tile) {
+    // Overlaps are symmetric: a row of a diagonal tile also tells the earlier boxes that overlap
+    // it.
+    const TileMask* const diagonal = mask + (first_tile_of(tile) + tile) * kTile;
+    const std::uint64_t before_first = (std::uint64_t{1} << lane) - 1;
+    TileMask first = diagonal[lane];
+    TileMask second = diagonal[lane + kWarpSize];
+    first = {first.low & static_cast<unsigned>(before_first), 0u};
+    second.high &= static_cast<unsigned>(before_first);
+    TileMask kept = resolve_tile(((removed[tile].low >> lane) & 1u) == 0u,
+                                 ((removed[tile].high >> lane) & 1u) == 0u, first, second);
+    const std::int64_t room = arguments.capacity - kept_count;
+    if (kept.count() > room) kept = first_flags(kept, static_cast<int>(room));
+    const bool keep[2] = {((kept.low >> lane) & 1u) != 0u, ((kept.high >> lane) & 1u) != 0u};
+    if (warp == tile % kNmsPanelWarps) {
+      for (int k = 0; k < 2; ++k) {
+        if (!keep[k]) continue;
+        const int slot = kept_count + rank_in_tile(kept, lane, k == 1);
+        const std::int64_t position =
+            panel_start + tile * kTile + static_cast<int>(lane) + kWarpSize * k;
+        kept_positions[slot - kept_before] = static_cast<std::uint32_t>(position);
+        write_slot(arguments, image, slot, order[position]);
+      }
+    }
+    for (int later = tile + 1 + warp; later < tiles; later += kNmsPanelWarps) {
+      const TileMask* const words = mask + (first_tile_of(later) + tile) * kTile;
+      TileMask hit = {0u, 0u};
+      for (int k = 0; k < 2; ++k) {
+        if (!keep[k]) continue;
+        const TileMask word = words[lane + kWarpSize * static_cast<unsigned>(k)];
+        hit = {hit.low | word.low, hit.high | word.high};
+      }
+      hit = {warp_or(hit.low), warp_or(hit.high)};
+      if (lane == 0) {
+        removed[later].low |= hit.low;
+        removed[later].high |= hit.high;
+      }
+    }
+    kept_count += kept.count();
+    __syncthreads();
+  }
+  if (threadIdx.x == 0) {
+    state.kept = static_cast<std::uint32_t>(kept_count);
+    state.kept_in_panel = static_cast<std::uint32_t>(kept_count - kept_before);
+    state.blocks_arrived = 0;
+    if (arguments.out.count != nullptr) arguments.out.count[image] = kept_count;
+  }
+}
+
+/// True where an image has nothing left to do from `start` on.
+__device__ __forceinline__ bool image_done(const NmsArguments& arguments,
+                                           const NmsImageState& state, std::int64_t start) {
+  return start >= state.candidates || state.kept >= arguments.capacity;
+}
+
+/// Mask of the panel that starts at `panel_start`, a tile a warp; the block that comes last of an
+/// image resolves the panel. Which one that is differs from run to run, the result does not.
+template <bool kClassAware>
+__global__ void __launch_bounds__(kNmsPanelThreads)
+    nms_panel_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
+                     std::int64_t panel_start, unsigned blocks_per_image) {
+  constexpr int kTile = static_cast<int>(kNmsTile);
+  CUDET_SHARED_ARRAY(float4, column_corners, kNmsPanelWarps * kTile);
+  CUDET_SHARED_ARRAY(float, column_areas, kNmsPanelWarps* kTile);
+  CUDET_SHARED_ARRAY(std::int64_t, column_classes, kClassAware ? kNmsPanelWarps * kTile : 1);
+  CUDET_SHARED(bool, is_last);
+  const BlockOfImage where = block_of_image(blocks_per_image);
+  NmsImageState& state = workspace.state[where.image];
+  if (image_done(arguments, state, panel_start)) return;  // all blocks of the image alike
+
+  const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
+  const int tile = static_cast<int>(where.block) * kNmsPanelWarps + warp;
+  const TilePosition position = tile_position(tile);
+  const std::int64_t start = where.image * arguments.n;
+  const std::int64_t column_start = panel_start + position.column * kNmsTile;
+  if (tile < workspace.panel_tiles && column_start < state.candidates) {
+    compute_mask_tile<kClassAware>(
+        workspace, start + panel_start + position.row * kNmsTile, start + column_start,
+        start + state.candidates, arguments.iou_threshold, column_corners + warp * kTile,
+        column_areas + warp * kTile, column_classes + (kClassAware ? warp * kTile : 0),
+        workspace.mask + (where.image * workspace.panel_tiles + tile) * kTile);
+  }
+
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    is_last = atomicAdd(&state.blocks_arrived, 1u) == blocks_per_image - 1;
+  }
+  __syncthreads();
+  if (!is_last) return;
+  __threadfence();
+  resolve_panel(arguments, workspace, where.image, panel_start);
+}
+
+/// Removes the boxes from `start` on that overlap a box kept in the panel just resolved: a box a
+/// thread, kept boxes by way of shared memory. `start` is a multiple of 32: a warp owns a word of
+/// flags.
+template <bool kClassAware>
+__global__ void __launch_bounds__(kNmsThreads)
+    nms_suppress_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
+                        std::int64_t start, unsigned blocks_per_image) {
+  CUDET_SHARED_ARRAY(float4, kept_corners, kNmsThreads);
+  CUDET_SHARED_ARRAY(float, kept_areas, kNmsThreads);
+  CUDET_SHARED_ARRAY(std::int64_t, kept_classes, kClassAware ? kNmsThreads : 1);
+  const BlockOfImage where = block_of_image(blocks_per_image);
+  const NmsImageState& state = workspace.state[where.image];
+  const std::int64_t block_start = start + where.block * kNmsThreads;
+  if (image_done(arguments, state, block_start)) return;
+
+  const std::int64_t image_start = where.image * arguments.n;
+  const std::uint32_t* const kept = workspace.kept + where.image * workspace.panel_boxes;
+  const auto kept_count = static_cast<int>(state.kept_in_panel);
+  const std::int64_t position = block_start + threadIdx.x;
+  const unsigned lane = threadIdx.x % kWarpSize;
+  std::uint32_t* const flags =
+      workspace.removed + where.image * workspace.removed_words + position / kWarpSize;
+  bool alive = position < state.candidates && ((*flags >> lane) & 1u) == 0u;
+  const bool was_alive = alive;
+  Corners box = {};
+  float box_area = 0.0f;
+  std::int64_t box_class = 0;
+  if (alive) {
+    const float4 b = workspace.boxes[image_start + position];
+    box = {b.x, b.y, b.z, b.w};
+    box_area = area(box);
+    if constexpr (kClassAware) box_class = workspace.classes[image_start + position];
+  }
+  for (int first = 0; first < kept_count; first += kNmsThreads) {
+    if (__syncthreads_or(static_cast<int>(alive)) == 0) break;
+    const int mine = first + static_cast<int>(threadIdx.x);
+    if (mine < kept_count) {
+      const std::int64_t kept_position = image_start + kept[mine];
+      const float4 k = workspace.boxes[kept_position];
+      kept_corners[threadIdx.x] = k;
+      kept_areas[threadIdx.x] = area({k.x, k.y, k.z, k.w});
+      if constexpr (kClassAware) kept_classes[threadIdx.x] = workspace.classes[kept_position];
+    }
+    __syncthreads();
+    const int staged = min(kNmsThreads, kept_count - first);
+    for (int i = 0; i < staged && alive; ++i) {
+      if constexpr (kClassAware) {
+        if (kept_classes[i] != box_class) continue;
+      }
+      const float4 k = kept_corners[i];
+      alive =
+          !overlaps({k.x, k.y, k.z, k.w}, kept_areas[i], box, box_area, arguments.iou_threshold);
+    }
+  }
+  const unsigned newly_removed = __ballot_sync(kFullWarp, was_alive && !alive);
+  if (lane == 0 && newly_removed != 0u) *flags |= newly_removed;
+}
+
+}  // namespace cudet::device
