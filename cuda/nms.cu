@@ -26,7 +26,7 @@ NmsArguments make_arguments(const NmsPlan& plan, const NmsOptions& options, cons
   arguments.counts = input.counts.data_as<const std::int32_t>();
   arguments.n = plan.shape.n;
   arguments.capacity = plan.shape.capacity;
-  arguments.iou_threshold = options.iou_threshold;
+  arguments.iou_threshold = make_iou_threshold(options.iou_threshold);
   arguments.score_threshold = options.score_threshold;
   arguments.out.count = output.count.data_as<std::int32_t>();
   arguments.out.indices = output.indices.data();

@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2)
   const std::int64_t image_start = image * arguments.n;
   const unsigned lane = threadIdx.x % kWarpSize;
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
-  const float threshold = arguments.iou_threshold;
+  const IouThreshold& threshold = arguments.iou_threshold;
   if (threadIdx.x == 0) {
     candidate_count = 0;
     kept_count = 0;
@@ -66,33 +66,30 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2)
 
   // From here on a thread's two boxes are those at positions 64 * warp + lane and + 32.
   bool alive[2];
-  Corners box[2];
-  float box_area[2];
-  std::int64_t box_class[2] = {};
+  NmsBox box[2];
   for (int k = 0; k < 2; ++k) {
-    const int position = kTile * warp + kWarpSize * k + static_cast<int>(lane);
-    const unsigned index = static_cast<unsigned>(keys[k]);
     alive[k] = static_cast<unsigned>(keys[k] >> 32) != kNotACandidate;
     if (!alive[k]) continue;
-    box[k] = load_nms_box(arguments.boxes, image_start + index);
-    box_area[k] = area(box[k]);
-    corners[position] = make_float4(box[k].x1, box[k].y1, box[k].x2, box[k].y2);
-    areas[position] = box_area[k];
+    const int position = kTile * warp + kWarpSize * k + static_cast<int>(lane);
+    const std::int64_t element = image_start + static_cast<unsigned>(keys[k]);
+    const Corners c = load_nms_box(arguments.boxes, element);
+    box[k] = make_nms_box(c, area(c), threshold);
+    corners[position] = make_float4(c.x1, c.y1, c.x2, c.y2);
+    areas[position] = box[k].area;
     if constexpr (kClassAware) {
-      box_class[k] = load_class(arguments, image_start + index);
-      classes[position] = box_class[k];
+      box[k].class_id = load_class(arguments, element);
+      classes[position] = box[k].class_id;
     }
   }
   __syncthreads();
 
   const int candidates = candidate_count;
-  const auto overlaps_box = [&](int earlier, const Corners& later, float later_area,
-                                std::int64_t later_class) {
+  const auto overlaps_box = [&](int earlier, const NmsBox& later) {
     if constexpr (kClassAware) {
-      if (classes[earlier] != later_class) return false;
+      if (classes[earlier] != later.class_id) return false;
     }
     const float4 c = corners[earlier];
-    return overlaps({c.x, c.y, c.z, c.w}, areas[earlier], later, later_area, threshold);
+    return overlaps(later, {c.x, c.y, c.z, c.w}, areas[earlier], threshold);
   };
 
   for (int tile = 0; tile * kTile < candidates; ++tile) {
@@ -105,13 +102,11 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2)
       unsigned bits = 0;
       if (later < candidates) {
         const float4 c = corners[later];
+        NmsBox later_box = make_nms_box({c.x, c.y, c.z, c.w}, areas[later], threshold);
+        if constexpr (kClassAware) later_box.class_id = classes[later];
         const int end = min(kGroup, row - group * kGroup);
         for (int i = 0; i < end; ++i) {
-          const std::int64_t later_class = kClassAware ? classes[later] : 0;
-          if (overlaps_box(start + group * kGroup + i, {c.x, c.y, c.z, c.w}, areas[later],
-                           later_class)) {
-            bits |= 1u << i;
-          }
+          if (overlaps_box(start + group * kGroup + i, later_box)) bits |= 1u << i;
         }
       }
       reinterpret_cast<std::uint8_t*>(earlier_overlaps + row)[group] =
@@ -148,7 +143,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2)
         while (left != 0u && alive[k]) {
           const int earlier = start + kWarpSize * half + __ffs(static_cast<int>(left)) - 1;
           left &= left - 1u;
-          alive[k] = !overlaps_box(earlier, box[k], box_area[k], box_class[k]);
+          alive[k] = !overlaps_box(earlier, box[k]);
         }
       }
     }

@@ -7,6 +7,7 @@
 #include "device/warp.cuh"
 
 #include "../src/nms_plan.h"
+#include "iou_threshold.h"
 
 #include <cuda_runtime.h>
 
@@ -33,7 +34,7 @@ struct NmsArguments {
   const std::int32_t* counts;
   std::int64_t n;
   std::int64_t capacity;
-  float iou_threshold;
+  IouThreshold iou_threshold;
   float score_threshold;
   NmsSlots out;
 };
@@ -73,36 +74,42 @@ __device__ __forceinline__ Corners load_nms_box(const BoxArray& boxes, std::int6
   return is_valid(box) ? box : Corners{0.0f, 0.0f, 0.0f, 0.0f};
 }
 
-/// The decision intersection / union > threshold, made by a correctly rounded float32 division, is
-/// that of the sign of round(round(t u) - i) wherever i is far enough from t u. With t the
-/// threshold, at most 1, u the union and i the intersection, round(t u) is off by at most 2^-24 t
-/// u, and so is the point where the rounded quotient passes t: beyond 2^-22 u from round(t u) both
-/// ways agree. Roundings among subnormals are covered by the least normal number. Operands are
-/// finite, as box.h grants.
-__device__ __forceinline__ float threshold_difference(float intersection, float union_area,
-                                                      float threshold) {
-  return __fsub_rn(__fmul_rn(threshold, union_area), intersection);
+/// Negative where the IoU, as a correctly rounded division gives it, exceeds the threshold; never
+/// NaN and never -0 otherwise, so that the sign bit is the decision. See iou_threshold.h.
+__device__ __forceinline__ float threshold_margin(float intersection, float union_area,
+                                                  const IouThreshold& threshold) {
+  return __fmaf_rn(threshold.half_step, union_area,
+                   __fmaf_rn(threshold.value, union_area, -intersection));
 }
 
-/// Greater than kLeastNormal where the sign of the difference decides.
-constexpr float kLeastNormal = 0x1p-126f;
-__device__ __forceinline__ float distance_from_band(float difference, float union_area) {
-  constexpr float kBand = 0x1p-22f;
-  return __fmaf_rn(-kBand, union_area, fabsf(difference));
+/// The same decision for unions however small.
+__device__ __forceinline__ bool exceeds_carefully(float intersection, float union_area,
+                                                  const IouThreshold& threshold) {
+  const double bound = threshold.midpoint * static_cast<double>(union_area);
+  const auto value = static_cast<double>(intersection);
+  return value > bound || (threshold.odd && value == bound && value > 0.0);
 }
 
-/// The decision, with a division only where it is needed.
-__device__ __forceinline__ bool exceeds(float intersection, float union_area, float threshold) {
-  const float difference = threshold_difference(intersection, union_area, threshold);
-  if (distance_from_band(difference, union_area) > kLeastNormal) return difference < 0.0f;
-  return __fdiv_rn(intersection, union_area) > threshold;
+/// A box in registers, as the loops over other boxes need it.
+struct NmsBox {
+  Corners corners;
+  float area;
+  bool careful;  ///< unions with this box may be too small for the margin
+  std::int64_t class_id;
+};
+
+__device__ __forceinline__ NmsBox make_nms_box(const Corners& corners, float area,
+                                               const IouThreshold& threshold) {
+  return {corners, area, area < threshold.careful_below, 0};
 }
 
-/// True where the IoU of two boxes, loaded by load_nms_box(), exceeds the threshold.
-__device__ __forceinline__ bool overlaps(const Corners& a, float area_a, const Corners& b,
-                                         float area_b, float threshold) {
-  const float common = intersection(a, b);
-  return exceeds(common, __fsub_rn(__fadd_rn(area_a, area_b), common), threshold);
+/// True where the IoU of two boxes, both loaded by load_nms_box(), exceeds the threshold.
+__device__ __forceinline__ bool overlaps(const NmsBox& box, const Corners& other, float other_area,
+                                         const IouThreshold& threshold) {
+  const float common = intersection(box.corners, other);
+  const float union_area = __fsub_rn(__fadd_rn(box.area, other_area), common);
+  return box.careful ? exceeds_carefully(common, union_area, threshold)
+                     : threshold_margin(common, union_area, threshold) < 0.0f;
 }
 
 /// 64 flags, one a box of a tile.

@@ -112,81 +112,82 @@ __device__ __forceinline__ TilePosition tile_position(int index) {
   return {index - first_tile_of(column), column};
 }
 
+/// The columns of a mask tile in shared memory.
+struct TileColumns {
+  float4* corners;
+  float* areas;
+  std::int64_t* classes;
+};
+
 /// One mask tile by one warp: bit j of word i says that box i of the row tile and box j of the
-/// column tile overlap. A lane has two rows in registers; the columns are read from shared memory,
-/// the same by all lanes.
+/// column tile overlap. A lane has two rows in registers; all lanes read the same column at a time.
 template <bool kClassAware>
 __device__ void compute_mask_tile(const NmsWorkspace& workspace, std::int64_t row_start,
-                                  std::int64_t column_start, std::int64_t end, float threshold,
-                                  float4* column_corners, float* column_areas,
-                                  std::int64_t* column_classes, TileMask* words) {
+                                  std::int64_t column_start, std::int64_t end,
+                                  const IouThreshold& threshold, const TileColumns& columns,
+                                  TileMask* words) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  Corners row_box[2];
-  float row_area[2];
-  std::int64_t row_class[2] = {};
+  const float4 nothing = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  NmsBox row_box[2];
   for (int k = 0; k < 2; ++k) {
     const int offset = lane + kWarpSize * k;
     const std::int64_t row = row_start + offset;
     const std::int64_t column = column_start + offset;
-    const float4 zero = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    const float4 r = row < end ? workspace.boxes[row] : zero;
-    const float4 c = column < end ? workspace.boxes[column] : zero;
-    row_box[k] = {r.x, r.y, r.z, r.w};
-    row_area[k] = area(row_box[k]);
-    column_corners[offset] = c;
-    column_areas[offset] = area({c.x, c.y, c.z, c.w});
+    const float4 r = row < end ? workspace.boxes[row] : nothing;
+    const float4 c = column < end ? workspace.boxes[column] : nothing;
+    const Corners corners = {r.x, r.y, r.z, r.w};
+    row_box[k] = make_nms_box(corners, area(corners), threshold);
+    columns.corners[offset] = c;
+    columns.areas[offset] = area({c.x, c.y, c.z, c.w});
     if constexpr (kClassAware) {
-      row_class[k] = row < end ? workspace.classes[row] : 0;
-      column_classes[offset] = column < end ? workspace.classes[column] : 0;
+      row_box[k].class_id = row < end ? workspace.classes[row] : 0;
+      columns.classes[offset] = column < end ? workspace.classes[column] : 0;
     }
   }
   __syncwarp();
-  unsigned words_of_row[2][2];
+  unsigned bits[2][2];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    float nearest[2] = {1.0f, 1.0f};
-    unsigned bits[2] = {0u, 0u};
+    const int first_column = kWarpSize * half;
+    unsigned signs[2] = {0u, 0u};
 #pragma unroll 8
     for (int i = 0; i < kWarpSize; ++i) {
-      const int j = kWarpSize * half + i;
-      const float4 c = column_corners[j];
+      const float4 c = columns.corners[first_column + i];
+      const float column_area = columns.areas[first_column + i];
       for (int k = 0; k < 2; ++k) {
-        const float common = intersection(row_box[k], {c.x, c.y, c.z, c.w});
-        const float union_area = __fsub_rn(__fadd_rn(row_area[k], column_areas[j]), common);
-        const float difference = threshold_difference(common, union_area, threshold);
-        nearest[k] = fminf(nearest[k], distance_from_band(difference, union_area));
+        const float common = intersection(row_box[k].corners, {c.x, c.y, c.z, c.w});
+        const float union_area = __fsub_rn(__fadd_rn(row_box[k].area, column_area), common);
         // The sign bit is the decision; shifting it in costs one operation.
-        bits[k] = __funnelshift_l(__float_as_uint(difference), bits[k], 1);
+        const float margin = threshold_margin(common, union_area, threshold);
+        signs[k] = __funnelshift_l(__float_as_uint(margin), signs[k], 1);
       }
     }
+#pragma unroll
     for (int k = 0; k < 2; ++k) {
-      words_of_row[k][half] = __brev(bits[k]);
-      if (nearest[k] > kLeastNormal) continue;
-      words_of_row[k][half] = 0u;
+      bits[k][half] = __brev(signs[k]);
+      if (row_box[k].careful) {
+        bits[k][half] = 0u;
 #pragma unroll 1
-      for (int i = 0; i < kWarpSize; ++i) {
-        const int j = kWarpSize * half + i;
-        const float4 c = column_corners[j];
-        const bool overlap =
-            overlaps(row_box[k], row_area[k], {c.x, c.y, c.z, c.w}, column_areas[j], threshold);
-        words_of_row[k][half] |= static_cast<unsigned>(overlap) << i;
+        for (int i = 0; i < kWarpSize; ++i) {
+          const float4 c = columns.corners[first_column + i];
+          const bool overlap = overlaps(row_box[k], {c.x, c.y, c.z, c.w},
+                                        columns.areas[first_column + i], threshold);
+          bits[k][half] |= static_cast<unsigned>(overlap) << i;
+        }
       }
-    }
-    if constexpr (kClassAware) {
-      for (int k = 0; k < 2; ++k) {
+      if constexpr (kClassAware) {
         unsigned same_class = 0u;
 #pragma unroll 8
         for (int i = 0; i < kWarpSize; ++i) {
-          const bool same = row_class[k] == column_classes[kWarpSize * half + i];
+          const bool same = row_box[k].class_id == columns.classes[first_column + i];
           same_class |= static_cast<unsigned>(same) << i;
         }
-        words_of_row[k][half] &= same_class;
+        bits[k][half] &= same_class;
       }
     }
   }
-  for (int k = 0; k < 2; ++k) {
-    words[lane + kWarpSize * k] = {words_of_row[k][0], words_of_row[k][1]};
-  }
+  for (int k = 0; k < 2; ++k)
+    words[lane + kWarpSize * k] = {bits[k][0], bits[k][1]};
 }
 
 /// Greedy suppression of one panel, by one block, from its mask. Each tile is resolved by every
@@ -295,10 +296,11 @@ __global__ void __launch_bounds__(kNmsPanelThreads)
   const std::int64_t start = where.image * arguments.n;
   const std::int64_t column_start = panel_start + position.column * kNmsTile;
   if (tile < workspace.panel_tiles && column_start < state.candidates) {
+    const TileColumns columns = {column_corners + warp * kTile, column_areas + warp * kTile,
+                                 column_classes + (kClassAware ? warp * kTile : 0)};
     compute_mask_tile<kClassAware>(
         workspace, start + panel_start + position.row * kNmsTile, start + column_start,
-        start + state.candidates, arguments.iou_threshold, column_corners + warp * kTile,
-        column_areas + warp * kTile, column_classes + (kClassAware ? warp * kTile : 0),
+        start + state.candidates, arguments.iou_threshold, columns,
         workspace.mask + (where.image * workspace.panel_tiles + tile) * kTile);
   }
 
@@ -337,14 +339,12 @@ __global__ void __launch_bounds__(kNmsThreads)
       workspace.removed + where.image * workspace.removed_words + position / kWarpSize;
   bool alive = position < state.candidates && ((*flags >> lane) & 1u) == 0u;
   const bool was_alive = alive;
-  Corners box = {};
-  float box_area = 0.0f;
-  std::int64_t box_class = 0;
+  NmsBox box = {};
   if (alive) {
     const float4 b = workspace.boxes[image_start + position];
-    box = {b.x, b.y, b.z, b.w};
-    box_area = area(box);
-    if constexpr (kClassAware) box_class = workspace.classes[image_start + position];
+    const Corners corners = {b.x, b.y, b.z, b.w};
+    box = make_nms_box(corners, area(corners), arguments.iou_threshold);
+    if constexpr (kClassAware) box.class_id = workspace.classes[image_start + position];
   }
   for (int first = 0; first < kept_count; first += kNmsThreads) {
     if (__syncthreads_or(static_cast<int>(alive)) == 0) break;
@@ -360,11 +360,10 @@ __global__ void __launch_bounds__(kNmsThreads)
     const int staged = min(kNmsThreads, kept_count - first);
     for (int i = 0; i < staged && alive; ++i) {
       if constexpr (kClassAware) {
-        if (kept_classes[i] != box_class) continue;
+        if (kept_classes[i] != box.class_id) continue;
       }
       const float4 k = kept_corners[i];
-      alive =
-          !overlaps({k.x, k.y, k.z, k.w}, kept_areas[i], box, box_area, arguments.iou_threshold);
+      alive = !overlaps(box, {k.x, k.y, k.z, k.w}, kept_areas[i], arguments.iou_threshold);
     }
   }
   const unsigned newly_removed = __ballot_sync(kFullWarp, was_alive && !alive);
