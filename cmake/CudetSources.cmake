@@ -1,0 +1,21 @@
+# The sources of the library, listed once: cudet compiles the kernels with nvcc, cudet_emulated
+# compiles them with the host compiler.
+
+# Host side: argument checks, plans, references.
+set(cudet_host_sources
+    src/check.cpp
+    src/status.cpp
+    src/tensor.cpp
+    src/version.cpp)
+
+# Kernels that both understand.
+set(cudet_kernel_sources)
+
+# What only nvcc compiles, the same functions for the emulated device, and for no device at all.
+set(cudet_cuda_only_sources)
+set(cudet_emulation_only_sources)
+set(cudet_unavailable_sources cuda/unavailable.cpp)
+
+foreach(list IN ITEMS host kernel cuda_only emulation_only unavailable)
+  list(TRANSFORM cudet_${list}_sources PREPEND "${PROJECT_SOURCE_DIR}/")
+endforeach()
