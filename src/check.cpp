@@ -1,5 +1,6 @@
 #include "check.h"
 
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 
@@ -93,7 +94,8 @@ bool overlap(const Tensor& a, const Tensor& b) {
   if (!a.present() || !b.present()) return false;
   const ByteRange first = byte_range(a);
   const ByteRange second = byte_range(b);
-  return first.begin < second.end && second.begin < first.end;
+  // The later start lies before the earlier end; an empty range has no such place.
+  return std::max(first.begin, second.begin) < std::min(first.end, second.end);
 }
 
 }  // namespace
