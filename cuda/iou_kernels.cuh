@@ -17,6 +17,7 @@ namespace cudet::device {
 
 constexpr int kIouTileRows = 64;
 constexpr int kIouTileColumns = 128;
+constexpr int kIouTileSlots = kIouTileColumns + kIouTileRows;
 constexpr int kIouWarps = 4;
 constexpr int kIouBlockThreads = 32 * kIouWarps;
 constexpr int kColumnsPerThread = kIouTileColumns / 32;
@@ -33,8 +34,8 @@ struct IouMatrixParameters {
   bool vector_stores;  ///< four values that start at a multiple of four columns are aligned
 };
 
-/// A box with what its pairs need of it.
-struct PairBox {
+/// A box with what its pairs need of it; aligned so that shared memory is read 16 bytes at a time.
+struct alignas(16) PairBox {
   Corners corners;
   float area;
   float angle;  ///< CIoU only
@@ -159,46 +160,52 @@ __device__ __forceinline__ void store_streaming(__nv_bfloat16* address, float va
          __bfloat16_as_ushort(from_float<__nv_bfloat16>(value)));
 }
 
-/// The boxes of a tile in shared memory: columns first, then rows.
-template <IouKind kKind>
-struct IouTile {
-  float4* corners;
-  float* areas;
-  float* angles;  ///< CIoU only
+/// Slot of a tile's column in shared memory. Lane l owns the columns in slots l + 32 k: four
+/// neighbours where it stores them at once, else every 32nd, so that in either case a warp writes
+/// without gaps.
+template <bool kVector>
+__device__ __forceinline__ int slot_of_column(int column) {
+  if (!kVector) return column;
+  return column % kColumnsPerThread * 32 + column / kColumnsPerThread;
+}
 
-  __device__ __forceinline__ void put(int slot, const PairBox& box) const {
-    corners[slot] = make_float4(box.corners.x1, box.corners.y1, box.corners.x2, box.corners.y2);
-    areas[slot] = box.area;
-    if constexpr (kKind == IouKind::ciou) angles[slot] = box.angle;
+/// Reads the boxes of a tile into shared memory, columns first, then rows. Slots without a box hold
+/// a point; a lane may compute with it, but stores nothing.
+template <IouKind kKind, bool kVector>
+__device__ __forceinline__ void stage_boxes(const IouMatrixParameters& parameters,
+                                            std::int64_t first_row, int rows,
+                                            std::int64_t first_column, int columns,
+                                            PairBox* boxes) {
+  for (int i = static_cast<int>(threadIdx.x); i < kIouTileSlots; i += kIouBlockThreads) {
+    const int row = i - kIouTileColumns;
+    Corners box = {0.0f, 0.0f, 0.0f, 0.0f};
+    if (i < columns) {
+      box = load_corners(parameters.boxes2, first_column + i);
+    } else if (row >= 0 && row < rows) {
+      box = load_corners(parameters.boxes1, first_row + row);
+    }
+    boxes[row < 0 ? slot_of_column<kVector>(i) : i] = make_pair_box<kKind>(box);
   }
-  __device__ __forceinline__ PairBox get(int slot) const {
-    const float4 c = corners[slot];
-    PairBox box = {{c.x, c.y, c.z, c.w}, areas[slot], 0.0f};
-    if constexpr (kKind == IouKind::ciou) box.angle = angles[slot];
-    return box;
-  }
-};
+}
 
-/// Values of the tile whose first element is at `tile_values`. A lane owns four neighbouring
-/// columns, or with kVector = false four columns that are 32 apart, so that in either case a warp
-/// writes without gaps. Each warp takes every fourth row.
+/// Values of a tile whose boxes are staged. Each warp takes every fourth row.
 template <IouKind kKind, class T, bool kVector>
-__device__ __forceinline__ void write_tile(const IouTile<kKind>& tile, T* tile_values, int rows,
-                                           int columns, std::int64_t m, float eps) {
+__device__ __forceinline__ void write_tile(const PairBox* boxes, int rows, int columns,
+                                           std::int64_t m, float eps, T* tile_values) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int first_column = kVector ? kColumnsPerThread * lane : lane;
-  constexpr int kColumnStep = kVector ? 1 : 32;
   if (first_column >= columns) return;
 
   PairBox column_boxes[kColumnsPerThread];
 #pragma unroll
   for (int k = 0; k < kColumnsPerThread; ++k)
-    column_boxes[k] = tile.get(first_column + k * kColumnStep);
+    column_boxes[k] = boxes[lane + 32 * k];
 
   T* row_values = tile_values + warp * m + first_column;
+#pragma unroll 1
   for (int row = warp; row < rows; row += kIouWarps, row_values += kIouWarps * m) {
-    const PairBox row_box = tile.get(kIouTileColumns + row);
+    const PairBox row_box = boxes[kIouTileColumns + row];
     float values[kColumnsPerThread];
 #pragma unroll
     for (int k = 0; k < kColumnsPerThread; ++k)
@@ -208,12 +215,29 @@ __device__ __forceinline__ void write_tile(const IouTile<kKind>& tile, T* tile_v
     } else {
 #pragma unroll
       for (int k = 0; k < kColumnsPerThread; ++k) {
-        if (first_column + k * kColumnStep < columns) {
-          store_streaming(row_values + k * kColumnStep, values[k]);
-        }
+        if (first_column + 32 * k < columns) store_streaming(row_values + 32 * k, values[k]);
       }
     }
   }
+}
+
+template <IouKind kKind, class T, bool kVector>
+__device__ __forceinline__ void fill_tile(const IouMatrixParameters& parameters, PairBox* boxes) {
+  const unsigned column_tile = blockIdx.x % parameters.column_tiles;
+  const unsigned row_tile = blockIdx.x / parameters.column_tiles % parameters.row_tiles;
+  const std::int64_t batch = blockIdx.x / parameters.column_tiles / parameters.row_tiles;
+  const std::int64_t n = parameters.n;
+  const std::int64_t m = parameters.m;
+  const std::int64_t row = static_cast<std::int64_t>(row_tile) * kIouTileRows;
+  const std::int64_t column = static_cast<std::int64_t>(column_tile) * kIouTileColumns;
+  const int rows = static_cast<int>(min(n - row, static_cast<std::int64_t>(kIouTileRows)));
+  const int columns = static_cast<int>(min(m - column, static_cast<std::int64_t>(kIouTileColumns)));
+
+  stage_boxes<kKind, kVector>(parameters, batch * n + row, rows, batch * m + column, columns,
+                              boxes);
+  __syncthreads();
+  T* tile_values = static_cast<T*>(parameters.values) + (batch * n + row) * m + column;
+  write_tile<kKind, T, kVector>(boxes, rows, columns, m, parameters.eps, tile_values);
 }
 
 /// One block a tile of kIouTileRows x kIouTileColumns values; column tiles vary fastest over the
@@ -221,41 +245,11 @@ __device__ __forceinline__ void write_tile(const IouTile<kKind>& tile, T* tile_v
 template <IouKind kKind, class T>
 __global__ void __launch_bounds__(kIouBlockThreads)
     iou_matrix_kernel(const IouMatrixParameters parameters) {
-  constexpr int kSlots = kIouTileColumns + kIouTileRows;
-  CUDET_SHARED_ARRAY(float4, corners, kSlots);
-  CUDET_SHARED_ARRAY(float, areas, kSlots);
-  CUDET_SHARED_ARRAY(float, angles, kKind == IouKind::ciou ? kSlots : 1);
-  const IouTile<kKind> tile = {corners, areas, angles};
-
-  const unsigned column_tile = blockIdx.x % parameters.column_tiles;
-  const unsigned row_tile = blockIdx.x / parameters.column_tiles % parameters.row_tiles;
-  const std::int64_t batch = blockIdx.x / parameters.column_tiles / parameters.row_tiles;
-  const std::int64_t n = parameters.n;
-  const std::int64_t m = parameters.m;
-  const std::int64_t first_row = static_cast<std::int64_t>(row_tile) * kIouTileRows;
-  const std::int64_t first_column = static_cast<std::int64_t>(column_tile) * kIouTileColumns;
-  const int rows = static_cast<int>(min(n - first_row, static_cast<std::int64_t>(kIouTileRows)));
-  const int columns =
-      static_cast<int>(min(m - first_column, static_cast<std::int64_t>(kIouTileColumns)));
-
-  // Slots of columns past the end hold a point: a lane may compute with it, but stores nothing.
-  for (int slot = static_cast<int>(threadIdx.x); slot < kSlots; slot += kIouBlockThreads) {
-    const int row = slot - kIouTileColumns;
-    Corners box = {0.0f, 0.0f, 0.0f, 0.0f};
-    if (slot < columns) {
-      box = load_corners(parameters.boxes2, batch * m + first_column + slot);
-    } else if (row >= 0 && row < rows) {
-      box = load_corners(parameters.boxes1, batch * n + first_row + row);
-    }
-    tile.put(slot, make_pair_box<kKind>(box));
-  }
-  __syncthreads();
-
-  T* tile_values = static_cast<T*>(parameters.values) + (batch * n + first_row) * m + first_column;
+  CUDET_SHARED_ARRAY(PairBox, boxes, kIouTileSlots);
   if (parameters.vector_stores) {
-    write_tile<kKind, T, true>(tile, tile_values, rows, columns, m, parameters.eps);
+    fill_tile<kKind, T, true>(parameters, boxes);
   } else {
-    write_tile<kKind, T, false>(tile, tile_values, rows, columns, m, parameters.eps);
+    fill_tile<kKind, T, false>(parameters, boxes);
   }
 }
 
