@@ -1,0 +1,97 @@
+// Host side of the IoU matrix: checks, then the choice between the device and the CPU.
+#include <cudet/iou.h>
+
+#include "../cuda/iou.h"
+#include "check.h"
+#include "iou_check.h"
+
+#include <cmath>
+
+namespace cudet {
+namespace {
+
+Status check_options(const char* operation, const IouMatrixOptions& options) {
+  if (!is_enumerator(options.kind, 5)) {
+    return Status::error(StatusCode::invalid_argument,
+                         "%s: kind must be iou, iof, giou, diou or ciou, got %d", operation,
+                         static_cast<int>(options.kind));
+  }
+  if (!is_enumerator(options.format, 3)) {
+    return Status::error(StatusCode::invalid_argument,
+                         "%s: format must be xyxy, xywh or cxcywh, got %d", operation,
+                         static_cast<int>(options.format));
+  }
+  if (!(options.eps >= 0.0f && std::isfinite(options.eps))) {
+    return Status::error(StatusCode::invalid_argument,
+                         "%s: eps must be finite and 0 or more, got %g", operation,
+                         static_cast<double>(options.eps));
+  }
+  return Status();
+}
+
+}  // namespace
+
+const char* to_string(IouKind kind) noexcept {
+  switch (kind) {
+    case IouKind::iou:
+      return "iou";
+    case IouKind::iof:
+      return "iof";
+    case IouKind::giou:
+      return "giou";
+    case IouKind::diou:
+      return "diou";
+    case IouKind::ciou:
+      return "ciou";
+  }
+  return "unknown";
+}
+
+Status check_iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
+                        const IouMatrixOutput& output) noexcept {
+  constexpr const char* kOperation = "iou_matrix";
+  const Tensor& boxes1 = input.boxes1;
+  const Tensor& boxes2 = input.boxes2;
+  CUDET_RETURN_IF_ERROR(check_options(kOperation, options));
+  CUDET_RETURN_IF_ERROR(
+      check_input({kOperation, "boxes1", {{"batch"}, {"n"}, {"4", 4}}, kRealTypes}, boxes1));
+  CUDET_RETURN_IF_ERROR(check_input(
+      {kOperation, "boxes2", {{"batch", boxes1.size(0)}, {"m"}, {"4", 4}}, kRealTypes}, boxes2));
+  CUDET_RETURN_IF_ERROR(
+      check_output({kOperation,
+                    "values",
+                    {{"batch", boxes1.size(0)}, {"n", boxes1.size(1)}, {"m", boxes2.size(1)}},
+                    kRealTypes},
+                   output.values));
+  return check_no_overlap(kOperation, {{"boxes1", &boxes1}, {"boxes2", &boxes2}},
+                          {{"values", &output.values}});
+}
+
+Status iou_matrix_workspace_size(const IouMatrixOptions& options, const IouMatrixInput& input,
+                                 std::size_t* bytes) noexcept {
+  constexpr const char* kOperation = "iou_matrix_workspace_size";
+  const Tensor& boxes1 = input.boxes1;
+  CUDET_RETURN_IF_ERROR(check_options(kOperation, options));
+  CUDET_RETURN_IF_ERROR(check_shape_and_type(
+      {kOperation, "boxes1", {{"batch"}, {"n"}, {"4", 4}}, kRealTypes}, boxes1));
+  CUDET_RETURN_IF_ERROR(check_shape_and_type(
+      {kOperation, "boxes2", {{"batch", boxes1.size(0)}, {"m"}, {"4", 4}}, kRealTypes},
+      input.boxes2));
+  if (bytes == nullptr) {
+    return Status::error(StatusCode::invalid_argument,
+                         "%s: bytes must not be null, got a null pointer", kOperation);
+  }
+  *bytes = 0;
+  return Status();
+}
+
+Status iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
+                  const IouMatrixOutput& output, const Execution& execution) noexcept {
+  CUDET_RETURN_IF_ERROR(check_iou_matrix(options, input, output));
+  CUDET_RETURN_IF_ERROR(check_execution("iou_matrix", execution, 0));
+  if (output.values.element_count() == 0) return Status();
+  if (!execution.is_cuda()) return reference::iou_matrix(options, input, output);
+  return device::iou_matrix(options, input, output, execution);
+}
+
+}  // namespace cudet
