@@ -23,4 +23,5 @@ if(CUDET_ENABLE_CUDA)
     message(FATAL_ERROR "cudet needs nvcc 12.0 or newer, got ${CMAKE_CUDA_COMPILER_ID}"
                         " ${CMAKE_CUDA_COMPILER_VERSION}; -DCUDET_ENABLE_CUDA=OFF builds without")
   endif()
+  find_package(CUDAToolkit REQUIRED)
 endif()

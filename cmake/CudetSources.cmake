@@ -4,16 +4,20 @@
 # Host side: argument checks, plans, references.
 set(cudet_host_sources
     src/check.cpp
+    src/iou.cpp
+    src/nms.cpp
+    src/reference/iou.cpp
+    src/reference/nms.cpp
     src/status.cpp
     src/tensor.cpp
     src/version.cpp)
 
 # Kernels that both understand.
-set(cudet_kernel_sources)
+set(cudet_kernel_sources cuda/iou.cu cuda/nms.cu)
 
 # What only nvcc compiles, the same functions for the emulated device, and for no device at all.
-set(cudet_cuda_only_sources)
-set(cudet_emulation_only_sources)
+set(cudet_cuda_only_sources cuda/sort.cu)
+set(cudet_emulation_only_sources cuda/emulation/sort.cpp)
 set(cudet_unavailable_sources cuda/unavailable.cpp)
 
 foreach(list IN ITEMS host kernel cuda_only emulation_only unavailable)

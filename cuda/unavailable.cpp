@@ -1,5 +1,6 @@
 // The device side of a library that was built without a CUDA compiler: every call says so.
 #include "iou.h"
+#include "nms.h"
 
 namespace cudet::device {
 namespace {
@@ -13,6 +14,11 @@ Status unavailable(const char* operation) noexcept {
 Status iou_matrix(const IouMatrixOptions&, const IouMatrixInput&, const IouMatrixOutput&,
                   const Execution&) noexcept {
   return unavailable("iou_matrix");
+}
+
+Status nms(const NmsPlan&, const NmsOptions&, const NmsInput&, const NmsOutput&,
+           const Execution&) noexcept {
+  return unavailable("nms");
 }
 
 }  // namespace cudet::device
