@@ -114,8 +114,13 @@ Status check_nms_output(const NmsInput& input, const NmsOutput& output,
 Status make_nms_plan(const NmsShape& shape, bool class_aware, NmsPlan* plan) noexcept {
   // The kernels number the boxes of a batch, and the output slots of an image, with 31 bits.
   constexpr std::int64_t kLimit = INT32_MAX;
-  if (shape.batch > kLimit || shape.n > kLimit ||
-      shape.batch * std::max<std::int64_t>(shape.n, 1) > kLimit) {
+  constexpr std::int64_t kLargestN = kLimit - kNmsTile;  // so that n rounds up to whole tiles
+  if (shape.n > kLargestN) {
+    return Status::error(StatusCode::unsupported,
+                         "nms: n must be at most %" PRId64 " on a device, got %" PRId64, kLargestN,
+                         shape.n);
+  }
+  if (shape.batch > kLimit || shape.batch * std::max<std::int64_t>(shape.n, 1) > kLimit) {
     return Status::error(StatusCode::unsupported,
                          "nms: batch * n must be below 2^31 on a device, got %" PRId64
                          " * %" PRId64,

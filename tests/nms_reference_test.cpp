@@ -286,6 +286,17 @@ TEST(NmsReference, EmptyInputs) {
   }
 }
 
+TEST(NmsReference, AHugeLimitCostsNothingWithoutSlots) {
+  NmsProblem problem = make_nms_problem({0, 0, 1, 1, 0, 0, 1, 1}, {1, 2}, 0.5f);
+  problem.options.max_outputs = std::numeric_limits<std::int64_t>::max();
+  HostTensor count(DataType::int32, {1});
+  NmsOutput output;
+  output.count = count.tensor();
+  const Status status = reference::nms(problem.options, problem.input(), output);
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(count.integers(), (Indices{1}));
+}
+
 TEST(NmsReference, EmptyInputsMayHaveNullPointers) {
   NmsInput input;
   input.boxes = Tensor(static_cast<float*>(nullptr), {3, 0, 4});

@@ -103,13 +103,17 @@ Status nms(const NmsOptions& options, const NmsInput& input, const NmsOutput& ou
   NmsShape shape;
   CUDET_RETURN_IF_ERROR(check_nms_input(options, input, true, &shape));
   CUDET_RETURN_IF_ERROR(check_nms_output(input, output, shape));
+  // Without an output that has slots, there may be more of them than anybody can count.
+  const bool has_slots = output.indices.present() || output.boxes.present() ||
+                         output.scores.present() || output.classes.present();
+  const std::int64_t slots = has_slots ? shape.capacity : 0;
   for (std::int64_t image = 0; image < shape.batch; ++image) {
     const std::vector<std::int64_t> indices = keep(
         candidates_by_score(options, input, image, shape.n), options.iou_threshold, shape.capacity);
     const auto count = static_cast<std::int64_t>(indices.size());
     if (output.count.present()) store_integer(output.count, image, count);
-    for (std::int64_t k = 0; k < shape.capacity; ++k) {
-      const std::int64_t slot = image * shape.capacity + k;
+    for (std::int64_t k = 0; k < slots; ++k) {
+      const std::int64_t slot = image * slots + k;
       if (k < count) {
         const std::int64_t index = indices[static_cast<std::size_t>(k)];
         write_slot(input, output, slot, index, image * shape.n + index);
