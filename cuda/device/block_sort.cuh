@@ -22,7 +22,7 @@ __device__ __forceinline__ SortKey keep_one(SortKey own, SortKey other, bool kee
 
 /// Sorts the 2 * blockDim.x keys of the block in ascending order. blockDim.x is a power of two from
 /// 32 on, at most kMaxKeys / 2. Contains barriers: all threads of the block take part.
-template <int kMaxKeys>
+template <unsigned kMaxKeys>
 __device__ void sort_block(SortKey& first, SortKey& second) {
   CUDET_SHARED_ARRAY(SortKey, exchange, 2 * kMaxKeys);
   const unsigned lane = threadIdx.x % kWarpSize;
