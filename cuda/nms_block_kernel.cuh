@@ -32,7 +32,10 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2)
   CUDET_SHARED_ARRAY(std::int64_t, classes, kClassAware ? kBoxes : 1);
   CUDET_SHARED_ARRAY(TileMask, earlier_overlaps, kTile);
   CUDET_SHARED_ARRAY(std::uint16_t, kept_indices, kBoxes);
-  CUDET_SHARED(TileMask, kept_in_tile);
+  CUDET_SHARED_ARRAY(float4, kept_corners, kTile);
+  CUDET_SHARED_ARRAY(float, kept_areas, kTile);
+  CUDET_SHARED_ARRAY(std::int64_t, kept_classes, kClassAware ? kTile : 1);
+  CUDET_SHARED(int, kept_in_tile);
   CUDET_SHARED(int, candidate_count);
   CUDET_SHARED(int, kept_count);
 
@@ -45,12 +48,11 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2)
     candidate_count = 0;
     kept_count = 0;
   }
-  __syncthreads();
+  __syncwarp();  // enough for a block of one warp; larger ones pass a barrier in the sort
 
   // Any assignment of boxes to threads will do before the sort; this one reads scores coalesced.
   const std::int64_t n = boxes_of_image(arguments, image);
   SortKey keys[2];
-  int candidates_of_warp = 0;
   for (unsigned k = 0; k < 2; ++k) {
     const unsigned index = k * blockDim.x + threadIdx.x;
     unsigned key = kNotACandidate;
@@ -59,27 +61,26 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2)
                       arguments.score_threshold);
     }
     keys[k] = (static_cast<SortKey>(key) << 32) | index;
-    candidates_of_warp += __popc(__ballot_sync(kFullWarp, key != kNotACandidate));
   }
-  if (lane == 0) atomicAdd(&candidate_count, candidates_of_warp);
-  sort_block<kBoxes>(keys[0], keys[1]);
+  // The sort exchanges keys where the corners will lie; two keys take the place of one box.
+  sort_block(keys[0], keys[1], reinterpret_cast<SortKey*>(corners));
+  __syncthreads();
 
   // From here on a thread's two boxes are those at positions 64 * warp + lane and + 32.
+  const SharedBoxes all_boxes = {corners, areas, classes};
+  const SharedBoxes kept_boxes = {kept_corners, kept_areas, kept_classes};
   bool alive[2];
   NmsBox box[2];
   for (int k = 0; k < 2; ++k) {
     alive[k] = static_cast<unsigned>(keys[k] >> 32) != kNotACandidate;
+    const int alive_in_warp = __popc(__ballot_sync(kFullWarp, alive[k]));
+    if (lane == 0) atomicAdd(&candidate_count, alive_in_warp);
     if (!alive[k]) continue;
     const int position = kTile * warp + kWarpSize * k + static_cast<int>(lane);
     const std::int64_t element = image_start + static_cast<unsigned>(keys[k]);
-    const Corners c = load_nms_box(arguments.boxes, element);
-    box[k] = make_nms_box(c, area(c), threshold);
-    corners[position] = make_float4(c.x1, c.y1, c.x2, c.y2);
-    areas[position] = box[k].area;
-    if constexpr (kClassAware) {
-      box[k].class_id = load_class(arguments, element);
-      classes[position] = box[k].class_id;
-    }
+    box[k] = make_nms_box(load_nms_box(arguments.boxes, element), threshold);
+    if constexpr (kClassAware) box[k].class_id = load_class(arguments, element);
+    all_boxes.store<kClassAware>(position, box[k]);
   }
   __syncthreads();
 
@@ -101,8 +102,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2)
       const int later = start + row;
       unsigned bits = 0;
       if (later < candidates) {
-        const float4 c = corners[later];
-        NmsBox later_box = make_nms_box({c.x, c.y, c.z, c.w}, areas[later], threshold);
+        NmsBox later_box = make_nms_box(corners[later], threshold);
         if constexpr (kClassAware) later_box.class_id = classes[later];
         const int end = min(kGroup, row - group * kGroup);
         for (int i = 0; i < end; ++i) {
@@ -122,13 +122,16 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2)
       if (kept.count() > room) kept = first_flags(kept, static_cast<int>(room));
       for (int k = 0; k < 2; ++k) {
         if ((((k == 0 ? kept.low : kept.high) >> lane) & 1u) != 0u) {
-          kept_indices[kept_before + rank_in_tile(kept, lane, k == 1)] =
-              static_cast<std::uint16_t>(keys[k]);
+          const int rank = rank_in_tile(kept, lane, k == 1);
+          kept_indices[kept_before + rank] = static_cast<std::uint16_t>(keys[k]);
+          kept_boxes.store<kClassAware>(rank, box[k]);
         }
       }
-      __syncwarp();
+      const int fill = kept.count() + static_cast<int>(lane);
+      if (fill < round_up_to_group(kept.count())) kept_boxes.store<kClassAware>(fill, NmsBox());
+      __syncwarp();  // all lanes have read kept_count
       if (lane == 0) {
-        kept_in_tile = kept;
+        kept_in_tile = round_up_to_group(kept.count());
         kept_count = kept_before + kept.count();
       }
     }
@@ -136,16 +139,9 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2)
 
     if (kept_count >= arguments.capacity) break;
     if (warp <= tile) continue;
-    const TileMask kept = kept_in_tile;
     for (int k = 0; k < 2; ++k) {
-      for (int half = 0; half < 2; ++half) {
-        unsigned left = half == 0 ? kept.low : kept.high;
-        while (left != 0u && alive[k]) {
-          const int earlier = start + kWarpSize * half + __ffs(static_cast<int>(left)) - 1;
-          left &= left - 1u;
-          alive[k] = !overlaps_box(earlier, box[k]);
-        }
-      }
+      if (!alive[k]) continue;
+      alive[k] = !overlaps_any<kClassAware>(box[k], kept_boxes, kept_in_tile, threshold);
     }
   }
 

@@ -67,11 +67,12 @@ __device__ __forceinline__ unsigned score_key(float score, float threshold) {
   return ~ascending;
 }
 
-/// Box `element` of all images as corners; an invalid box as the empty box at the origin, whose
-/// intersection with every valid box is not positive.
-__device__ __forceinline__ Corners load_nms_box(const BoxArray& boxes, std::int64_t element) {
+/// Corners of box `element` of all images; of an invalid one those of the empty box at the origin,
+/// whose intersection with every valid box is not positive.
+__device__ __forceinline__ float4 load_nms_box(const BoxArray& boxes, std::int64_t element) {
   const Corners box = load_corners(boxes, element);
-  return is_valid(box) ? box : Corners{0.0f, 0.0f, 0.0f, 0.0f};
+  return is_valid(box) ? make_float4(box.x1, box.y1, box.x2, box.y2)
+                       : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
 }
 
 /// Negative where the IoU, as a correctly rounded division gives it, exceeds the threshold; never
@@ -98,9 +99,10 @@ struct NmsBox {
   std::int64_t class_id;
 };
 
-__device__ __forceinline__ NmsBox make_nms_box(const Corners& corners, float area,
-                                               const IouThreshold& threshold) {
-  return {corners, area, area < threshold.careful_below, 0};
+__device__ __forceinline__ NmsBox make_nms_box(float4 corners, const IouThreshold& threshold) {
+  const Corners box = {corners.x, corners.y, corners.z, corners.w};
+  const float box_area = area(box);
+  return {box, box_area, box_area < threshold.careful_below, 0};
 }
 
 /// True where the IoU of two boxes, both loaded by load_nms_box(), exceeds the threshold.
@@ -110,6 +112,52 @@ __device__ __forceinline__ bool overlaps(const NmsBox& box, const Corners& other
   const float union_area = __fsub_rn(__fadd_rn(box.area, other_area), common);
   return box.careful ? exceeds_carefully(common, union_area, threshold)
                      : threshold_margin(common, union_area, threshold) < 0.0f;
+}
+
+/// Boxes in shared memory that many threads compare theirs with.
+struct SharedBoxes {
+  float4* corners;
+  float* areas;
+  std::int64_t* classes;  ///< where kClassAware
+
+  /// Stores `box` as number `i`.
+  template <bool kClassAware>
+  __device__ void store(int i, const NmsBox& box) const {
+    corners[i] = make_float4(box.corners.x1, box.corners.y1, box.corners.x2, box.corners.y2);
+    areas[i] = box.area;
+    if constexpr (kClassAware) classes[i] = box.class_id;
+  }
+};
+
+/// Shared boxes come in groups, filled up with empty boxes, which overlap nothing: a thread looks
+/// at its result once a group and not after each box.
+constexpr int kSharedBoxGroup = 4;
+
+__device__ __forceinline__ int round_up_to_group(int count) {
+  return (count + kSharedBoxGroup - 1) / kSharedBoxGroup * kSharedBoxGroup;
+}
+
+/// True where `box` overlaps one of the first `count` shared boxes, a multiple of kSharedBoxGroup.
+template <bool kClassAware>
+__device__ __forceinline__ bool overlaps_any(const NmsBox& box, const SharedBoxes& others,
+                                             int count, const IouThreshold& threshold) {
+  for (int first = 0; first < count; first += kSharedBoxGroup) {
+    unsigned signs = 0u;
+#pragma unroll
+    for (int i = 0; i < kSharedBoxGroup; ++i) {
+      const float4 c = others.corners[first + i];
+      const float common = intersection(box.corners, {c.x, c.y, c.z, c.w});
+      const float union_area = __fsub_rn(__fadd_rn(box.area, others.areas[first + i]), common);
+      unsigned sign = __float_as_uint(threshold_margin(common, union_area, threshold));
+      if (box.careful) sign = exceeds_carefully(common, union_area, threshold) ? ~0u : 0u;
+      if constexpr (kClassAware) {
+        if (others.classes[first + i] != box.class_id) sign = 0u;
+      }
+      signs |= sign;
+    }
+    if ((signs >> 31) != 0u) return true;
+  }
+  return false;
 }
 
 /// 64 flags, one a box of a tile.

@@ -87,8 +87,7 @@ __global__ void __launch_bounds__(kNmsThreads)
     workspace.state[where.image].candidates = static_cast<std::uint32_t>(position + 1);
   }
   const std::int64_t element = start + workspace.order[start + position];
-  const Corners box = load_nms_box(arguments.boxes, element);
-  workspace.boxes[start + position] = make_float4(box.x1, box.y1, box.x2, box.y2);
+  workspace.boxes[start + position] = load_nms_box(arguments.boxes, element);
   if constexpr (kClassAware) workspace.classes[start + position] = load_class(arguments, element);
 }
 
@@ -112,19 +111,12 @@ __device__ __forceinline__ TilePosition tile_position(int index) {
   return {index - first_tile_of(column), column};
 }
 
-/// The columns of a mask tile in shared memory.
-struct TileColumns {
-  float4* corners;
-  float* areas;
-  std::int64_t* classes;
-};
-
 /// One mask tile by one warp: bit j of word i says that box i of the row tile and box j of the
 /// column tile overlap. A lane has two rows in registers; all lanes read the same column at a time.
 template <bool kClassAware>
 __device__ void compute_mask_tile(const NmsWorkspace& workspace, std::int64_t row_start,
                                   std::int64_t column_start, std::int64_t end,
-                                  const IouThreshold& threshold, const TileColumns& columns,
+                                  const IouThreshold& threshold, const SharedBoxes& columns,
                                   TileMask* words) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
   const float4 nothing = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
@@ -135,14 +127,13 @@ __device__ void compute_mask_tile(const NmsWorkspace& workspace, std::int64_t ro
     const std::int64_t column = column_start + offset;
     const float4 r = row < end ? workspace.boxes[row] : nothing;
     const float4 c = column < end ? workspace.boxes[column] : nothing;
-    const Corners corners = {r.x, r.y, r.z, r.w};
-    row_box[k] = make_nms_box(corners, area(corners), threshold);
-    columns.corners[offset] = c;
-    columns.areas[offset] = area({c.x, c.y, c.z, c.w});
+    row_box[k] = make_nms_box(r, threshold);
+    NmsBox column_box = make_nms_box(c, threshold);
     if constexpr (kClassAware) {
       row_box[k].class_id = row < end ? workspace.classes[row] : 0;
-      columns.classes[offset] = column < end ? workspace.classes[column] : 0;
+      column_box.class_id = column < end ? workspace.classes[column] : 0;
     }
+    columns.store<kClassAware>(offset, column_box);
   }
   __syncwarp();
   unsigned bits[2][2];
@@ -296,7 +287,7 @@ __global__ void __launch_bounds__(kNmsPanelThreads)
   const std::int64_t start = where.image * arguments.n;
   const std::int64_t column_start = panel_start + position.column * kNmsTile;
   if (tile < workspace.panel_tiles && column_start < state.candidates) {
-    const TileColumns columns = {column_corners + warp * kTile, column_areas + warp * kTile,
+    const SharedBoxes columns = {column_corners + warp * kTile, column_areas + warp * kTile,
                                  column_classes + (kClassAware ? warp * kTile : 0)};
     compute_mask_tile<kClassAware>(
         workspace, start + panel_start + position.row * kNmsTile, start + column_start,
@@ -339,31 +330,26 @@ __global__ void __launch_bounds__(kNmsThreads)
       workspace.removed + where.image * workspace.removed_words + position / kWarpSize;
   bool alive = position < state.candidates && ((*flags >> lane) & 1u) == 0u;
   const bool was_alive = alive;
-  NmsBox box = {};
+  const SharedBoxes kept_boxes = {kept_corners, kept_areas, kept_classes};
+  NmsBox box;
   if (alive) {
-    const float4 b = workspace.boxes[image_start + position];
-    const Corners corners = {b.x, b.y, b.z, b.w};
-    box = make_nms_box(corners, area(corners), arguments.iou_threshold);
+    box = make_nms_box(workspace.boxes[image_start + position], arguments.iou_threshold);
     if constexpr (kClassAware) box.class_id = workspace.classes[image_start + position];
   }
   for (int first = 0; first < kept_count; first += kNmsThreads) {
     if (__syncthreads_or(static_cast<int>(alive)) == 0) break;
     const int mine = first + static_cast<int>(threadIdx.x);
+    NmsBox kept_box = NmsBox();
     if (mine < kept_count) {
       const std::int64_t kept_position = image_start + kept[mine];
-      const float4 k = workspace.boxes[kept_position];
-      kept_corners[threadIdx.x] = k;
-      kept_areas[threadIdx.x] = area({k.x, k.y, k.z, k.w});
-      if constexpr (kClassAware) kept_classes[threadIdx.x] = workspace.classes[kept_position];
+      kept_box = make_nms_box(workspace.boxes[kept_position], arguments.iou_threshold);
+      if constexpr (kClassAware) kept_box.class_id = workspace.classes[kept_position];
     }
+    kept_boxes.store<kClassAware>(static_cast<int>(threadIdx.x), kept_box);
     __syncthreads();
-    const int staged = min(kNmsThreads, kept_count - first);
-    for (int i = 0; i < staged && alive; ++i) {
-      if constexpr (kClassAware) {
-        if (kept_classes[i] != box.class_id) continue;
-      }
-      const float4 k = kept_corners[i];
-      alive = !overlaps(box, {k.x, k.y, k.z, k.w}, kept_areas[i], arguments.iou_threshold);
+    const int staged = round_up_to_group(min(kNmsThreads, kept_count - first));
+    if (alive) {
+      alive = !overlaps_any<kClassAware>(box, kept_boxes, staged, arguments.iou_threshold);
     }
   }
   const unsigned newly_removed = __ballot_sync(kFullWarp, was_alive && !alive);

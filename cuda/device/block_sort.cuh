@@ -6,7 +6,6 @@
 // buffers, so that each needs one barrier only: 10 for 1024 keys.
 #pragma once
 
-#include "shared_memory.cuh"
 #include "warp.cuh"
 
 #include <cuda_runtime.h>
@@ -20,11 +19,11 @@ __device__ __forceinline__ SortKey keep_one(SortKey own, SortKey other, bool kee
   return (own < other) == keep_smaller ? own : other;
 }
 
-/// Sorts the 2 * blockDim.x keys of the block in ascending order. blockDim.x is a power of two from
-/// 32 on, at most kMaxKeys / 2. Contains barriers: all threads of the block take part.
-template <unsigned kMaxKeys>
-__device__ void sort_block(SortKey& first, SortKey& second) {
-  CUDET_SHARED_ARRAY(SortKey, exchange, 2 * kMaxKeys);
+/// Sorts the 2 * blockDim.x keys of the block in ascending order; blockDim.x is a power of two from
+/// 32 on. `exchange` is shared memory for 4 * blockDim.x keys, which other threads may still read
+/// when this returns. All threads of the block take part; with more than one warp there are
+/// barriers.
+__device__ inline void sort_block(SortKey& first, SortKey& second, SortKey* exchange) {
   const unsigned lane = threadIdx.x % kWarpSize;
   const unsigned first_position = 2 * (threadIdx.x - lane) + lane;
   const unsigned second_position = first_position + kWarpSize;
@@ -49,7 +48,7 @@ __device__ void sort_block(SortKey& first, SortKey& second) {
         other_first = __shfl_xor_sync(kFullWarp, first, static_cast<int>(distance));
         other_second = __shfl_xor_sync(kFullWarp, second, static_cast<int>(distance));
       } else {
-        SortKey* const keys_of_block = exchange + buffer * kMaxKeys;
+        SortKey* const keys_of_block = exchange + buffer * keys;
         keys_of_block[first_position] = first;
         keys_of_block[second_position] = second;
         __syncthreads();
