@@ -1,8 +1,6 @@
 # Every public header compiles alone, without CUDA. Built with all the rest; there is nothing to run.
 file(GLOB headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/include"
      "${PROJECT_SOURCE_DIR}/include/cudet/*.h")
-include(CheckIncludeFileCXX)
-check_include_file_cxx(dlpack/dlpack.h CUDET_HAVE_DLPACK)
 if(NOT CUDET_HAVE_DLPACK)
   list(REMOVE_ITEM headers cudet/dlpack.h)
 endif()

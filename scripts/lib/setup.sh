@@ -20,6 +20,9 @@ required_packages=(
   "libgtest-dev gtest/gtest.h"
   "libboost-context-dev boost/context/fiber.hpp"
   "libdlpack-dev dlpack/dlpack.h"
+  "libcli11-dev CLI/CLI.hpp"
+  "libfmt-dev fmt/format.h"
+  "nlohmann-json3-dev nlohmann/json.hpp"
 )
 
 is_present() {
