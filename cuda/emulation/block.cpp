@@ -20,12 +20,16 @@ bool same_site(Site a, Site b) {
   return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
 }
 
-unsigned int low_bits(unsigned int count) { return count >= 32 ? ~0u : (1u << count) - 1; }
+unsigned int low_bits(unsigned int count) {
+  return count >= 32 ? ~0u : (1u << count) - 1;
+}
 
 void draw_order(std::uint8_t* order, unsigned int count, std::optional<Random>& random) {
-  for (unsigned int i = 0; i < count; ++i) order[i] = static_cast<std::uint8_t>(i);
+  for (unsigned int i = 0; i < count; ++i)
+    order[i] = static_cast<std::uint8_t>(i);
   if (!random) return;
-  for (unsigned int i = count; i > 1; --i) std::swap(order[i - 1], order[random->below(i)]);
+  for (unsigned int i = count; i > 1; --i)
+    std::swap(order[i - 1], order[random->below(i)]);
 }
 
 }  // namespace
@@ -42,7 +46,7 @@ Block::Thread::Thread(Block* owner, unsigned int position)
     : block(owner),
       warp(position / kWarpSize),
       lane(position % kWarpSize),
-      race_contexts{create_race_context(), create_race_context()},
+      race_context(create_race_context()),
       fiber(
           [](void* argument) {
             auto* thread = static_cast<Thread*>(argument);
@@ -56,7 +60,7 @@ bool Block::run(const KernelLaunch& launch, uint3 index, std::optional<Random>& 
   if (exited_ < thread_count_ && !failed_) diagnose_stuck_block();
   if (failed_) {
     for (unsigned int i = 0; i < thread_count_; ++i) {
-      Thread& thread = *threads_[i];
+      Thread& thread = *(*threads_)[i];
       if (thread.state != State::kFresh && thread.state != State::kExited) resume(thread);
     }
   }
@@ -64,18 +68,28 @@ bool Block::run(const KernelLaunch& launch, uint3 index, std::optional<Random>& 
   return !failed_;
 }
 
+int Block::fiber_count() const {
+  std::size_t count = 0;
+  for (const Crew& crew : crews_)
+    count += crew.size();
+  return static_cast<int>(count);
+}
+
 void Block::begin(const KernelLaunch& launch, uint3 index, std::optional<Random>& random) {
   launch_ = &launch;
   block_index = index;
   thread_count_ = launch.block.x * launch.block.y * launch.block.z;
   warp_count_ = (thread_count_ + kWarpSize - 1) / kWarpSize;
-  while (threads_.size() < thread_count_) {
-    threads_.push_back(std::make_unique<Thread>(this, static_cast<unsigned int>(threads_.size())));
+  threads_ = &crews_[++blocks_run_ % crews_.size()];
+  while (threads_->size() < thread_count_) {
+    const auto position = static_cast<unsigned int>(threads_->size());
+    threads_->push_back(std::make_unique<Thread>(this, position));
   }
   uint3 next{0, 0, 0};
   for (unsigned int i = 0; i < thread_count_; ++i) {
-    threads_[i]->state = State::kFresh;
-    threads_[i]->index = next;
+    Thread& thread = *(*threads_)[i];
+    thread.state = State::kFresh;
+    thread.index = next;
     if (++next.x == launch.block.x) {
       next.x = 0;
       if (++next.y == launch.block.y) {
@@ -92,7 +106,6 @@ void Block::begin(const KernelLaunch& launch, uint3 index, std::optional<Random>
   exited_ = 0;
   barrier_ = {};
   failed_ = false;
-  ++blocks_run_;
   arena_.begin_block(launch.dynamic_shared_bytes);
 }
 
@@ -119,8 +132,7 @@ void Block::resume(Thread& thread) {
   current_ = &thread;
   thread.state = State::kRunning;
   thread_index = thread.index;
-  // Neighbouring blocks are different threads to the race detector, so that it sees races of blocks.
-  thread.fiber.resume(thread.race_contexts[blocks_run_ % 2]);
+  thread.fiber.resume(thread.race_context);
 }
 
 void Block::run_thread(Thread& thread) {
@@ -149,11 +161,9 @@ int Block::barrier(bool predicate, Site site) {
     barrier_.site = site;
   } else if (!same_site(barrier_.site, site)) {
     fail(cudaErrorLaunchFailure, "barrier divergence: it came to the barrier at " + describe(site) +
-                                     " while others wait at the one at " +
-                                     describe(barrier_.site));
+                                     " while others wait at the one at " + describe(barrier_.site));
   }
-  void* const token =
-      arena_.order_token(barrier_.completed % 2 == 0 ? kEvenBarrier : kOddBarrier);
+  void* const token = arena_.order_token(barrier_.completed % 2 == 0 ? kEvenBarrier : kOddBarrier);
   release(token);
   barrier_.true_predicates += predicate;
   if (++barrier_.arrived < thread_count_) {
@@ -163,7 +173,8 @@ int Block::barrier(bool predicate, Site site) {
     barrier_.true_predicates = 0;
     barrier_.arrived = 0;
     ++barrier_.completed;
-    for (unsigned int i = 0; i < warp_count_; ++i) warps_[i].ready = warps_[i].existing();
+    for (unsigned int i = 0; i < warp_count_; ++i)
+      warps_[i].ready = warps_[i].existing();
     warps_[thread.warp].ready &= ~(1u << thread.lane);
   }
   acquire(token);
@@ -174,10 +185,10 @@ std::uint64_t Block::warp_operation(const WarpRequest& request) {
   Thread& thread = *current_;
   const unsigned int own_bit = 1u << thread.lane;
   if ((request.mask & own_bit) == 0) {
-    fail(cudaErrorLaunchFailure, std::string(name_of(request.operation)) + " at " +
-                                     describe(request.site) + " with mask " +
-                                     describe_mask(request.mask) + ", which omits the caller, lane " +
-                                     std::to_string(thread.lane));
+    fail(cudaErrorLaunchFailure,
+         std::string(name_of(request.operation)) + " at " + describe(request.site) + " with mask " +
+             describe_mask(request.mask) + ", which omits the caller, lane " +
+             std::to_string(thread.lane));
   }
   if (request.width < 1 || request.width > 32 || (request.width & (request.width - 1)) != 0) {
     fail(cudaErrorLaunchFailure, std::string(name_of(request.operation)) + " at " +
@@ -198,9 +209,9 @@ std::uint64_t Block::warp_operation(const WarpRequest& request) {
   return warp.result(thread.lane);
 }
 
-// Of all warp operations only __syncwarp orders memory. Lanes that meet have one leading lane, which
-// no other meeting of the moment has, and take turns between two tokens, so that who leaves late
-// learns nothing of the next meeting.
+// Of all warp operations only __syncwarp orders memory. Lanes that meet have one leading lane,
+// which no other meeting of the moment has, and take turns between two tokens, so that who leaves
+// late learns nothing of the next meeting.
 void* Block::warp_token(const Thread& thread, const WarpRequest& request) {
   if (!kThreadSanitizer || request.operation != WarpOperation::kSync) return nullptr;
   const auto leader = static_cast<unsigned int>(__builtin_ctz(request.mask));
@@ -223,8 +234,8 @@ void* Block::shared_storage(SharedSlot& slot, std::size_t bytes, std::size_t ali
          "too much shared memory: with '" + std::string(name) + "' " +
              std::to_string(arena_.static_bytes()) + " bytes static and " +
              std::to_string(arena_.dynamic_bytes()) + " bytes dynamic; the limit is " +
-             std::to_string(kSharedLimit) + " static and " +
-             std::to_string(launch_->shared_limit) + " together");
+             std::to_string(kSharedLimit) + " static and " + std::to_string(launch_->shared_limit) +
+             " together");
   }
   return storage;
 }
@@ -243,10 +254,10 @@ void Block::record_error(cudaError_t error, const Thread& thread, const std::str
 
 void Block::diagnose_stuck_block() {
   for (unsigned int i = 0; i < thread_count_; ++i) {
-    const Thread& waiting = *threads_[i];
+    const Thread& waiting = *(*threads_)[i];
     if (waiting.state != State::kAtBarrier) continue;
     for (unsigned int j = 0; j < thread_count_; ++j) {
-      const Thread& other = *threads_[j];
+      const Thread& other = *(*threads_)[j];
       if (other.state == State::kAtBarrier) continue;
       return record_error(cudaErrorLaunchFailure, waiting,
                           "barrier divergence: it " + describe_wait(waiting) + ", but thread " +
@@ -254,7 +265,7 @@ void Block::diagnose_stuck_block() {
     }
   }
   for (unsigned int i = 0; i < thread_count_; ++i) {
-    const Thread& waiting = *threads_[i];
+    const Thread& waiting = *(*threads_)[i];
     if (waiting.state != State::kAtWarpOperation) continue;
     const WarpRequest& request = warps_[waiting.warp].request(waiting.lane);
     for (unsigned int lane = 0; lane < kWarpSize; ++lane) {
@@ -282,7 +293,8 @@ std::string Block::describe_wait(const Thread& thread) const {
   }
 }
 
-// What keeps a named lane from the operation that the other thread waits at; empty where nothing does.
+// What keeps a named lane from the operation that the other thread waits at; empty where nothing
+// does.
 std::string Block::describe_lane(const Thread& waiting, unsigned int lane) const {
   const Warp& warp = warps_[waiting.warp];
   if ((warp.existing() >> lane & 1u) == 0) return "does not exist in this block";

@@ -19,6 +19,7 @@
 #include "fiber.h"
 #include "kernel_launch.h"
 #include "random.h"
+#include "sanitizers.h"
 #include "shared_arena.h"
 #include "warp_state.h"
 
@@ -26,11 +27,11 @@ namespace cudet::emulation {
 
 class Block {
  public:
-  // Runs one block to its end, its threads in an order drawn from `random`, if there is one. After a
-  // kernel error, which it records, all threads of the block are unwound, and it returns false.
+  // Runs one block to its end, its threads in an order drawn from `random`, if there is one. After
+  // a kernel error, which it records, all threads of the block are unwound, and it returns false.
   bool run(const KernelLaunch& launch, uint3 index, std::optional<Random>& random);
 
-  int fiber_count() const { return static_cast<int>(threads_.size()); }
+  int fiber_count() const;
   int size() const { return static_cast<int>(thread_count_); }
   bool running() const { return current_ != nullptr; }
 
@@ -57,7 +58,7 @@ class Block {
     uint3 index{};
     State state = State::kFresh;
     Site site{};  // where it waits
-    std::array<void*, 2> race_contexts;
+    void* race_context;
     Fiber fiber;
   };
 
@@ -74,10 +75,10 @@ class Block {
   std::string describe_wait(const Thread& thread) const;
   std::string describe_lane(const Thread& waiting, unsigned int lane) const;
   Thread& thread_at(unsigned int warp, unsigned int lane) {
-    return *threads_[warp * kWarpSize + lane];
+    return *(*threads_)[warp * kWarpSize + lane];
   }
   const Thread& thread_at(unsigned int warp, unsigned int lane) const {
-    return *threads_[warp * kWarpSize + lane];
+    return *(*threads_)[warp * kWarpSize + lane];
   }
 
   // A barrier; the result stands in a place of its own, since threads may come to the next barrier
@@ -90,8 +91,14 @@ class Block {
     Site site{};
   };
 
+  // The threads of the largest block yet. Under ThreadSanitizer successive blocks take turns
+  // between two crews, since the sanitizer finds races of blocks only where their threads are not
+  // the same.
+  using Crew = std::vector<std::unique_ptr<Thread>>;
+  std::array<Crew, kThreadSanitizer ? 2 : 1> crews_;
+  Crew* threads_ = nullptr;  // of the block that runs
+
   const KernelLaunch* launch_ = nullptr;
-  std::vector<std::unique_ptr<Thread>> threads_;  // of the largest block yet
   unsigned int thread_count_ = 0;
   unsigned int warp_count_ = 0;
   unsigned int exited_ = 0;
@@ -115,8 +122,8 @@ extern dim3 grid_dimensions;
 // The device runs one block at a time; this is its state.
 Block& block_state();
 
-// Tokens that order, for ThreadSanitizer, a kernel after what the host did before and before what it
-// does after; the blocks of a kernel are not ordered among themselves.
+// Tokens that order, for ThreadSanitizer, a kernel after what the host did before and before what
+// it does after; the blocks of a kernel are not ordered among themselves.
 extern char kernel_start_token;
 extern char kernel_end_token;
 

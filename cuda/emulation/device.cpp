@@ -6,7 +6,9 @@
 namespace cudet::emulation {
 namespace {
 
-std::lock_guard<std::mutex> lock() { return std::lock_guard<std::mutex>(runtime().mutex); }
+std::lock_guard<std::mutex> lock() {
+  return std::lock_guard<std::mutex>(runtime().mutex);
+}
 
 }  // namespace
 

@@ -38,7 +38,7 @@ struct Counters {
   int memory_operations = 0;  // copies and fills
   int allocations = 0;        // device and pinned host memory
   int frees = 0;
-  int synchronizations = 0;  // waits of the host for the device
+  int synchronizations = 0;          // waits of the host for the device
   std::vector<std::string> kernels;  // the launches' kernels, in order
 };
 void mark();
@@ -47,7 +47,8 @@ Counters counters();
 // Device and pinned allocations that were not freed yet.
 int live_allocations();
 
-// Stacks that exist, one for each thread of the largest block yet; they are reused.
+// Stacks that exist: one for each thread of the largest block yet, two under ThreadSanitizer. They
+// are reused.
 int fiber_count();
 
 }  // namespace cudet::emulation

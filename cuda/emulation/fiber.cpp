@@ -10,8 +10,8 @@
 namespace cudet::emulation {
 namespace {
 
-// Kernels have small frames; the sanitizers make them several times larger. A guard page below turns
-// an overflow into a fault.
+// Kernels have small frames; the sanitizers make them several times larger. A guard page below
+// turns an overflow into a fault.
 constexpr std::size_t kStackSize = (kAddressSanitizer || kThreadSanitizer ? 256 : 64) * 1024;
 
 }  // namespace

@@ -31,9 +31,13 @@ uint3 block_index{};
 dim3 block_dimensions;
 dim3 grid_dimensions;
 
-int block_barrier(bool predicate, Site site) { return running_block().barrier(predicate, site); }
+int block_barrier(bool predicate, Site site) {
+  return running_block().barrier(predicate, site);
+}
 
-int block_size() { return running_block().size(); }
+int block_size() {
+  return running_block().size();
+}
 
 std::uint64_t warp_operation(const WarpRequest& request) {
   return running_block().warp_operation(request);
@@ -43,7 +47,9 @@ void* shared_storage(SharedSlot& slot, std::size_t bytes, std::size_t alignment,
   return running_block().shared_storage(slot, bytes, alignment, name);
 }
 
-void* dynamic_shared_storage() { return running_block().dynamic_shared_storage(); }
+void* dynamic_shared_storage() {
+  return running_block().dynamic_shared_storage();
+}
 
 void device_fence() {
   static char token;
@@ -51,14 +57,16 @@ void device_fence() {
   acquire(&token);
 }
 
-void block_fence() { running_block().fence(); }
+void block_fence() {
+  running_block().fence();
+}
 
 void misaligned_access(const void* address, std::size_t alignment, Site site) {
   char text[32];
   std::snprintf(text, sizeof(text), "%p", address);
-  running_block().fail(cudaErrorMisalignedAddress,
-                     "misaligned access at " + describe(site) + ": address " + text +
-                         " is no multiple of " + std::to_string(alignment));
+  running_block().fail(cudaErrorMisalignedAddress, "misaligned access at " + describe(site) +
+                                                       ": address " + text + " is no multiple of " +
+                                                       std::to_string(alignment));
 }
 
 }  // namespace cudet::emulation

@@ -14,12 +14,15 @@ constexpr std::size_t kGuard = 256;      // a multiple of the alignment
 constexpr unsigned char kGuardByte = 0xA5;
 constexpr int kFreshByte = 0xCB;  // memory that nobody wrote: a large negative number in any type
 
-unsigned char* bytes_at(std::uintptr_t address) { return reinterpret_cast<unsigned char*>(address); }
+unsigned char* bytes_at(std::uintptr_t address) {
+  return reinterpret_cast<unsigned char*>(address);
+}
 
 // The first byte that is no guard byte any more, or `count`.
 std::size_t first_overwritten(const unsigned char* guard, std::size_t count) {
   std::size_t i = 0;
-  while (i < count && guard[i] == kGuardByte) ++i;
+  while (i < count && guard[i] == kGuardByte)
+    ++i;
   return i;
 }
 

@@ -35,7 +35,8 @@ Runtime& runtime() {
 cudaError_t synchronize_device(Runtime& state) {
   const std::uint64_t end = state.next_sequence;
   execute_until(state, state.legacy_stream, end);
-  for (CUstream_st* stream : state.streams) execute_until(state, *stream, end);
+  for (CUstream_st* stream : state.streams)
+    execute_until(state, *stream, end);
   return check_guards(state);
 }
 

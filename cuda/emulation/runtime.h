@@ -35,8 +35,8 @@ struct Runtime {
   Counters counters;
 
   MemoryRegistry memory;
-  std::string last_kernel;                        // the suspect when a guard was overwritten
-  std::map<const void*, std::size_t> opted_in;    // dynamic shared memory that a kernel may have
+  std::string last_kernel;                      // the suspect when a guard was overwritten
+  std::map<const void*, std::size_t> opted_in;  // dynamic shared memory that a kernel may have
 
   CUstream_st legacy_stream;
   std::set<CUstream_st*> streams;  // without the legacy one

@@ -8,8 +8,8 @@
 #include "shared_arena.h"
 
 namespace emulation = cudet::emulation;
-using cudet::emulation::runtime_call;
 using cudet::emulation::Runtime;
+using cudet::emulation::runtime_call;
 
 namespace {
 
@@ -116,8 +116,7 @@ cudaError_t cudaGetDevice(int* device) {
 }
 
 cudaError_t cudaSetDevice(int device) {
-  return runtime_call(
-      [&](Runtime&) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; });
+  return runtime_call([&](Runtime&) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; });
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
@@ -159,9 +158,13 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   });
 }
 
-cudaError_t cudaDriverGetVersion(int* version) { return set_version(version); }
+cudaError_t cudaDriverGetVersion(int* version) {
+  return set_version(version);
+}
 
-cudaError_t cudaRuntimeGetVersion(int* version) { return set_version(version); }
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  return set_version(version);
+}
 
 cudaError_t cudaDeviceSynchronize() {
   return runtime_call([](Runtime& state) {

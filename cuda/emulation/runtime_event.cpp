@@ -10,8 +10,8 @@ CUevent_st* find_event(Runtime& state, cudaEvent_t event) {
   return state.events.count(event) != 0 ? event : nullptr;
 }
 
-// Executes what the event was recorded after, if its stream still exists; a stream that is destroyed
-// executes all its work before.
+// Executes what the event was recorded after, if its stream still exists; a stream that is
+// destroyed executes all its work before.
 void reach(Runtime& state, const EventRecord& record) {
   const bool is_legacy = record.stream == &state.legacy_stream;
   if (is_legacy || state.streams.count(record.stream) != 0) {
@@ -126,7 +126,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream_handle, cudaEvent_t handle,
     }
     if (record == nullptr) return cudaSuccess;
     return emulation::enqueue(state, stream_handle, cudaGraphNodeTypeWaitEvent,
-                                     [&state, record] { emulation::reach(state, *record); });
+                              [&state, record] { emulation::reach(state, *record); });
   });
 }
 

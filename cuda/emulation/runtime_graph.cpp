@@ -30,7 +30,9 @@ bool all_joined(const Capture& capture) {
 
 }  // namespace
 
-void invalidate(Capture& capture) { capture.invalid = true; }
+void invalidate(Capture& capture) {
+  capture.invalid = true;
+}
 
 }  // namespace cudet::emulation
 
@@ -84,9 +86,9 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* 
     const CUstream_st* const stream = emulation::find_stream(state, handle);
     if (stream == nullptr) return cudaErrorInvalidResourceHandle;
     if (status == nullptr) return cudaErrorInvalidValue;
-    *status = stream->capture == nullptr  ? cudaStreamCaptureStatusNone
+    *status = stream->capture == nullptr ? cudaStreamCaptureStatusNone
               : stream->capture->invalid ? cudaStreamCaptureStatusInvalidated
-                                          : cudaStreamCaptureStatusActive;
+                                         : cudaStreamCaptureStatusActive;
     return cudaSuccess;
   });
 }
@@ -120,7 +122,8 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
   return runtime_call([&](Runtime&) {
     if (executable == nullptr || graph == nullptr || flags != 0) return cudaErrorInvalidValue;
     *executable = new CUgraphExec_st;
-    for (const auto& node : graph->nodes) (*executable)->nodes.push_back(*node);
+    for (const auto& node : graph->nodes)
+      (*executable)->nodes.push_back(*node);
     return cudaSuccess;
   });
 }
@@ -130,12 +133,12 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
     if (executable == nullptr) return cudaErrorInvalidValue;
     ++state.counters.graph_launches;
     // A copy, since the executable may be destroyed before deferred work runs.
-    return emulation::enqueue(
-        state, stream, cudaGraphNodeTypeGraph, [&state, nodes = executable->nodes] {
-          for (const CUgraphNode_st& node : nodes) {
-            if (state.kernel_error == cudaSuccess) node.action();
-          }
-        });
+    return emulation::enqueue(state, stream, cudaGraphNodeTypeGraph,
+                              [&state, nodes = executable->nodes] {
+                                for (const CUgraphNode_st& node : nodes) {
+                                  if (state.kernel_error == cudaSuccess) node.action();
+                                }
+                              });
   });
 }
 

@@ -27,8 +27,8 @@ const std::string& kernel_name(const void* function) {
 }
 
 bool valid_dimensions(const dim3& grid, const dim3& block) {
-  const bool any_zero = grid.x == 0 || grid.y == 0 || grid.z == 0 || block.x == 0 ||
-                        block.y == 0 || block.z == 0;
+  const bool any_zero =
+      grid.x == 0 || grid.y == 0 || grid.z == 0 || block.x == 0 || block.y == 0 || block.z == 0;
   const bool grid_fits = grid.x <= INT_MAX && grid.y <= kMaxGridYZ && grid.z <= kMaxGridYZ;
   const bool block_fits = block.x <= kMaxThreads && block.y <= kMaxThreads &&
                           block.z <= kMaxBlockZ &&

@@ -77,8 +77,7 @@ cudaError_t enqueue_copy(Runtime& state, void* to, const void* from, std::size_t
       std::memcpy(to, staged.data(), staged.size());
     });
   }
-  return enqueue(state, stream, cudaGraphNodeTypeMemcpy,
-                 [=] { std::memmove(to, from, bytes); });
+  return enqueue(state, stream, cudaGraphNodeTypeMemcpy, [=] { std::memmove(to, from, bytes); });
 }
 
 cudaError_t enqueue_fill(Runtime& state, void* to, int value, std::size_t bytes,
@@ -141,9 +140,8 @@ cudaError_t cudaMemset(void* to, int value, std::size_t bytes) {
 }
 
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
-  return runtime_call([&](Runtime& state) {
-    return emulation::enqueue_fill(state, to, value, bytes, stream);
-  });
+  return runtime_call(
+      [&](Runtime& state) { return emulation::enqueue_fill(state, to, value, bytes, stream); });
 }
 
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* pointer) {

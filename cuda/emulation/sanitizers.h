@@ -52,14 +52,22 @@ inline void unpoison_memory(const void*, std::size_t) {}
 #ifdef CUDET_EMULATION_THREAD_SANITIZER
 inline constexpr bool kThreadSanitizer = true;
 
-inline void* create_race_context() { return __tsan_create_fiber(0); }
-inline void* current_race_context() { return __tsan_get_current_fiber(); }
+inline void* create_race_context() {
+  return __tsan_create_fiber(0);
+}
+inline void* current_race_context() {
+  return __tsan_get_current_fiber();
+}
 // Without the flag every switch would order all that came before it, and no race were ever found.
 inline void switch_race_context(void* context) {
   __tsan_switch_to_fiber(context, __tsan_switch_to_fiber_no_sync);
 }
-inline void release(void* token) { __tsan_release(token); }
-inline void acquire(void* token) { __tsan_acquire(token); }
+inline void release(void* token) {
+  __tsan_release(token);
+}
+inline void acquire(void* token) {
+  __tsan_acquire(token);
+}
 
 // While it lives, accesses of this thread do not count: memcpy and free are seen even when they are
 // called from code that is compiled without the sanitizer.
@@ -79,8 +87,12 @@ class UnseenAccesses {
 #else
 inline constexpr bool kThreadSanitizer = false;
 
-inline void* create_race_context() { return nullptr; }
-inline void* current_race_context() { return nullptr; }
+inline void* create_race_context() {
+  return nullptr;
+}
+inline void* current_race_context() {
+  return nullptr;
+}
 inline void switch_race_context(void*) {}
 inline void release(void*) {}
 inline void acquire(void*) {}

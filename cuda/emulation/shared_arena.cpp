@@ -13,8 +13,7 @@ namespace cudet::emulation {
 namespace {
 
 constexpr std::size_t kArenaSize = 512 * 1024;  // shared memory and red zones
-constexpr std::size_t kTokenArea =
-    kThreadSanitizer ? SharedArena::kOrderTokens * sizeof(void*) : 0;
+constexpr std::size_t kTokenArea = kThreadSanitizer ? SharedArena::kOrderTokens * sizeof(void*) : 0;
 constexpr std::size_t kRedZone = 64;
 constexpr int kPoison = 0xFF;  // a NaN as float, half or bfloat16, and -1 as an integer
 
@@ -63,8 +62,8 @@ char* SharedArena::carve(std::size_t bytes, std::size_t alignment) {
   const auto base = reinterpret_cast<std::uintptr_t>(base_);
   const std::size_t used = static_cast<std::size_t>(end_of_use_ - base_) + kRedZone;
   // Odd multiples of 8 betray 16-byte accesses to arrays of smaller elements.
-  const std::size_t offset = alignment <= 8 ? round_up(used, 16) + 8
-                                            : round_up(base + used, alignment) - base;
+  const std::size_t offset =
+      alignment <= 8 ? round_up(used, 16) + 8 : round_up(base + used, alignment) - base;
   const std::size_t end = round_up(offset + bytes, 8);
   if (bytes > kArenaSize || end + kRedZone > kArenaSize) return nullptr;
   end_of_use_ = base_ + end;

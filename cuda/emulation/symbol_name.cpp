@@ -35,8 +35,8 @@ std::string find_symbol(const char* path, std::uintptr_t base, std::uintptr_t ad
     if (section.sh_type != SHT_SYMTAB || section.sh_link >= sections.size()) continue;
     const Elf64_Shdr& strings = sections[section.sh_link];
     const auto names = read_array<char>(file, strings.sh_offset, strings.sh_size);
-    const auto symbols = read_array<Elf64_Sym>(file, section.sh_offset,
-                                               section.sh_size / sizeof(Elf64_Sym));
+    const auto symbols =
+        read_array<Elf64_Sym>(file, section.sh_offset, section.sh_size / sizeof(Elf64_Sym));
     for (const Elf64_Sym& symbol : symbols) {
       if (ELF64_ST_TYPE(symbol.st_info) == STT_FUNC && symbol.st_value == value &&
           symbol.st_name < names.size()) {
@@ -56,7 +56,8 @@ std::string demangle(const std::string& mangled) {
   return name;
 }
 
-// Cuts the parameter list off: the last parenthesis that is not inside another or inside <>, so that
+// Cuts the parameter list off: the last parenthesis that is not inside another or inside <>, so
+// that
 // "(anonymous namespace)::" and template arguments stay.
 std::string without_parameters(const std::string& name) {
   if (name.empty() || name.back() != ')') return name;

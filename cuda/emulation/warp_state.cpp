@@ -11,11 +11,12 @@ constexpr std::uint64_t kUndefinedValue = ~std::uint64_t{0};
 
 template <typename Visit>
 void for_each_lane(unsigned int mask, Visit visit) {
-  for (; mask != 0; mask &= mask - 1) visit(static_cast<unsigned int>(__builtin_ctz(mask)));
+  for (; mask != 0; mask &= mask - 1)
+    visit(static_cast<unsigned int>(__builtin_ctz(mask)));
 }
 
-// The lane whose value a shuffle returns, by the rules of PTX's shfl.sync: only the low five bits of
-// the parameter count, and a lane whose source lies outside its segment keeps its own value.
+// The lane whose value a shuffle returns, by the rules of PTX's shfl.sync: only the low five bits
+// of the parameter count, and a lane whose source lies outside its segment keeps its own value.
 unsigned int source_lane(unsigned int lane, const WarpRequest& request) {
   const auto width = static_cast<unsigned int>(request.width);
   const unsigned int parameter = request.parameter % kWarpSize;

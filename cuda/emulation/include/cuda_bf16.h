@@ -16,8 +16,12 @@ struct alignas(4) __nv_bfloat162 {
 typedef __nv_bfloat16 nv_bfloat16;
 typedef __nv_bfloat162 nv_bfloat162;
 
-inline unsigned short __bfloat16_as_ushort(__nv_bfloat16 value) { return value.bits; }
-inline __nv_bfloat16 __ushort_as_bfloat16(unsigned short bits) { return {bits}; }
+inline unsigned short __bfloat16_as_ushort(__nv_bfloat16 value) {
+  return value.bits;
+}
+inline __nv_bfloat16 __ushort_as_bfloat16(unsigned short bits) {
+  return {bits};
+}
 
 inline float __bfloat162float(__nv_bfloat16 value) {
   return __uint_as_float(static_cast<unsigned int>(value.bits) << 16);
@@ -31,7 +35,9 @@ inline __nv_bfloat16 __float2bfloat16_rn(float value) {
   return {static_cast<unsigned short>(rounded >> 16)};
 }
 
-inline __nv_bfloat16 __float2bfloat16(float value) { return __float2bfloat16_rn(value); }
+inline __nv_bfloat16 __float2bfloat16(float value) {
+  return __float2bfloat16_rn(value);
+}
 
 inline float2 __bfloat1622float2(__nv_bfloat162 value) {
   return {__bfloat162float(value.x), __bfloat162float(value.y)};

@@ -17,8 +17,12 @@ struct alignas(4) __half2 {
 typedef __half half;
 typedef __half2 half2;
 
-inline unsigned short __half_as_ushort(__half value) { return value.bits; }
-inline __half __ushort_as_half(unsigned short bits) { return {bits}; }
+inline unsigned short __half_as_ushort(__half value) {
+  return value.bits;
+}
+inline __half __ushort_as_half(unsigned short bits) {
+  return {bits};
+}
 
 inline float __half2float(__half value) {
   const unsigned int sign = (value.bits & 0x8000u) << 16;
@@ -54,7 +58,9 @@ inline __half __float2half_rn(float value) {
   return {static_cast<unsigned short>(sign | result)};
 }
 
-inline __half __float2half(float value) { return __float2half_rn(value); }
+inline __half __float2half(float value) {
+  return __float2half_rn(value);
+}
 
 inline float2 __half22float2(__half2 value) {
   return {__half2float(value.x), __half2float(value.y)};

@@ -2,14 +2,14 @@
 #pragma once
 
 // Two macros a family: the operation, then the types that CUDA offers it for.
-#define CUDET_EMULATION_FETCH(name, builtin, type)      \
-  inline type name(type* address, type value) {         \
-    return builtin(address, value, __ATOMIC_RELAXED);   \
+#define CUDET_EMULATION_FETCH(name, builtin, type)    \
+  inline type name(type* address, type value) {       \
+    return builtin(address, value, __ATOMIC_RELAXED); \
   }
 
-#define CUDET_EMULATION_FETCH_INTEGERS(name, builtin)   \
-  CUDET_EMULATION_FETCH(name, builtin, int)             \
-  CUDET_EMULATION_FETCH(name, builtin, unsigned int)    \
+#define CUDET_EMULATION_FETCH_INTEGERS(name, builtin) \
+  CUDET_EMULATION_FETCH(name, builtin, int)           \
+  CUDET_EMULATION_FETCH(name, builtin, unsigned int)  \
   CUDET_EMULATION_FETCH(name, builtin, unsigned long long)
 
 CUDET_EMULATION_FETCH_INTEGERS(atomicAdd, __atomic_fetch_add)
@@ -40,8 +40,8 @@ T atomic_update(T* address, Update update) {
 
 }  // namespace cudet::emulation
 
-#define CUDET_EMULATION_UPDATE(name, type, expression)                                       \
-  inline type name(type* address, type value) {                                              \
+#define CUDET_EMULATION_UPDATE(name, type, expression)                                         \
+  inline type name(type* address, type value) {                                                \
     return cudet::emulation::atomic_update(address, [value](type old) { return expression; }); \
   }
 
@@ -66,11 +66,11 @@ inline float atomicExch(float* address, float value) {
   return old;
 }
 
-#define CUDET_EMULATION_COMPARE_AND_SWAP(type)                                               \
-  inline type atomicCAS(type* address, type compare, type value) {                           \
-    __atomic_compare_exchange_n(address, &compare, value, false, __ATOMIC_RELAXED,           \
-                                __ATOMIC_RELAXED);                                           \
-    return compare;                                                                          \
+#define CUDET_EMULATION_COMPARE_AND_SWAP(type)                                     \
+  inline type atomicCAS(type* address, type compare, type value) {                 \
+    __atomic_compare_exchange_n(address, &compare, value, false, __ATOMIC_RELAXED, \
+                                __ATOMIC_RELAXED);                                 \
+    return compare;                                                                \
   }
 
 CUDET_EMULATION_COMPARE_AND_SWAP(unsigned short)

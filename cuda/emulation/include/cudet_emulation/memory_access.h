@@ -1,5 +1,5 @@
-// Loads and stores that CUDA gives a cache hint. Here they check alignment, which a GPU enforces and
-// an x86 CPU does not.
+// Loads and stores that CUDA gives a cache hint. Here they check alignment, which a GPU enforces
+// and an x86 CPU does not.
 #pragma once
 
 #include <cstddef>
@@ -33,17 +33,16 @@ void store_vector(T* address, T value, Site site = Site::here()) {
 
 }  // namespace cudet::emulation
 
-#define CUDET_EMULATION_LOAD(name)                                                           \
-  template <typename T>                                                                      \
-  T name(const T* address, cudet::emulation::Site site = cudet::emulation::Site::here()) {   \
-    return cudet::emulation::load_vector(address, site);                                     \
+#define CUDET_EMULATION_LOAD(name)                                                         \
+  template <typename T>                                                                    \
+  T name(const T* address, cudet::emulation::Site site = cudet::emulation::Site::here()) { \
+    return cudet::emulation::load_vector(address, site);                                   \
   }
 
-#define CUDET_EMULATION_STORE(name)                                             \
-  template <typename T>                                                         \
-  void name(T* address, T value,                                                \
-            cudet::emulation::Site site = cudet::emulation::Site::here()) {     \
-    cudet::emulation::store_vector(address, value, site);                       \
+#define CUDET_EMULATION_STORE(name)                                                              \
+  template <typename T>                                                                          \
+  void name(T* address, T value, cudet::emulation::Site site = cudet::emulation::Site::here()) { \
+    cudet::emulation::store_vector(address, value, site);                                        \
   }
 
 CUDET_EMULATION_LOAD(__ldg)

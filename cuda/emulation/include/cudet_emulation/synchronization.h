@@ -32,8 +32,12 @@ inline int __syncthreads_and(int predicate,
   return cudet::emulation::block_barrier(predicate != 0, site) == cudet::emulation::block_size();
 }
 
-inline void __threadfence() { cudet::emulation::device_fence(); }
-inline void __threadfence_block() { cudet::emulation::block_fence(); }
+inline void __threadfence() {
+  cudet::emulation::device_fence();
+}
+inline void __threadfence_block() {
+  cudet::emulation::block_fence();
+}
 
 // Kernels of one stream never overlap here, so there is nothing to wait for and nothing to trigger.
 inline void cudaGridDependencySynchronize() {}

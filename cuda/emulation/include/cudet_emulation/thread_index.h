@@ -1,6 +1,6 @@
 // threadIdx, blockIdx, blockDim and gridDim: references to what the scheduler sets before it lets a
-// thread run. They are variables and no macros, because cudaLaunchConfig_t has members of two of the
-// names.
+// thread run. They are variables and no macros, because cudaLaunchConfig_t has members of two of
+// the names.
 #pragma once
 
 #include <cudet_emulation/vector_types.h>

@@ -1,7 +1,7 @@
 // Warp operations: the *_sync intrinsics, in which the lanes named by a mask meet.
 //
-// `__activemask` is left out on purpose: what it returns is a matter of chance on a GPU, so a kernel
-// that asks for it is wrong or slower than it need be.
+// `__activemask` is left out on purpose: what it returns is a matter of chance on a GPU, so a
+// kernel that asks for it is wrong or slower than it need be.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +43,8 @@ struct WarpRequest {
   Site site;
 };
 
-// Waits until all lanes named in the mask have come to the same operation; returns the lane's result.
+// Waits until all lanes named in the mask have come to the same operation; returns the lane's
+// result.
 std::uint64_t warp_operation(const WarpRequest& request);
 
 template <typename T>
@@ -83,12 +84,12 @@ inline void __syncwarp(unsigned int mask = 0xFFFFFFFFu,
       {cudet::emulation::WarpOperation::kSync, mask, 0, 0, warpSize, site});
 }
 
-#define CUDET_EMULATION_SHUFFLE(name, operation, parameter_type)                                 \
-  template <typename T>                                                                          \
-  T name(unsigned int mask, T value, parameter_type parameter, int width = warpSize,             \
-         cudet::emulation::Site site = cudet::emulation::Site::here()) {                         \
-    return cudet::emulation::exchange(cudet::emulation::WarpOperation::operation, mask, value,   \
-                                      static_cast<unsigned int>(parameter), width, site);        \
+#define CUDET_EMULATION_SHUFFLE(name, operation, parameter_type)                               \
+  template <typename T>                                                                        \
+  T name(unsigned int mask, T value, parameter_type parameter, int width = warpSize,           \
+         cudet::emulation::Site site = cudet::emulation::Site::here()) {                       \
+    return cudet::emulation::exchange(cudet::emulation::WarpOperation::operation, mask, value, \
+                                      static_cast<unsigned int>(parameter), width, site);      \
   }
 
 CUDET_EMULATION_SHUFFLE(__shfl_sync, kShuffle, int)
@@ -114,16 +115,16 @@ inline int __all_sync(unsigned int mask, int predicate,
 template <typename T>
 unsigned int __match_any_sync(unsigned int mask, T value,
                               cudet::emulation::Site site = cudet::emulation::Site::here()) {
-  return static_cast<unsigned int>(cudet::emulation::warp_operation(
-      {cudet::emulation::WarpOperation::kMatchAny, mask, cudet::emulation::to_operand(value), 0,
-       warpSize, site}));
+  return static_cast<unsigned int>(
+      cudet::emulation::warp_operation({cudet::emulation::WarpOperation::kMatchAny, mask,
+                                        cudet::emulation::to_operand(value), 0, warpSize, site}));
 }
 
-#define CUDET_EMULATION_REDUCE(name, operation, type)                                          \
-  inline type name(unsigned int mask, type value,                                              \
-                   cudet::emulation::Site site = cudet::emulation::Site::here()) {             \
-    return cudet::emulation::exchange(cudet::emulation::WarpOperation::operation, mask, value, \
-                                      0u, warpSize, site);                                     \
+#define CUDET_EMULATION_REDUCE(name, operation, type)                                              \
+  inline type name(unsigned int mask, type value,                                                  \
+                   cudet::emulation::Site site = cudet::emulation::Site::here()) {                 \
+    return cudet::emulation::exchange(cudet::emulation::WarpOperation::operation, mask, value, 0u, \
+                                      warpSize, site);                                             \
   }
 
 CUDET_EMULATION_REDUCE(__reduce_add_sync, kReduceAddSigned, int)
