@@ -22,13 +22,11 @@ void* dynamic_shared_storage();
 
 }  // namespace cudet::emulation
 
-#define CUDET_SHARED_ARRAY(type, name, count)                                     \
-  static ::cudet::emulation::SharedSlot cudet_shared_slot_##name;                 \
-  using cudet_shared_array_##name = type[static_cast<std::size_t>(count)];        \
-  auto& name = *static_cast<cudet_shared_array_##name*>(                          \
-      ::cudet::emulation::shared_storage(cudet_shared_slot_##name,                \
-                                         sizeof(cudet_shared_array_##name),       \
-                                         alignof(cudet_shared_array_##name), #name))
+#define CUDET_SHARED_ARRAY(type, name, count)                                      \
+  static ::cudet::emulation::SharedSlot cudet_shared_slot_##name;                  \
+  type(&name)[count] =                                                             \
+      *static_cast<type(*)[count]>(::cudet::emulation::shared_storage(             \
+          cudet_shared_slot_##name, sizeof(type[count]), alignof(type), #name))
 
 #define CUDET_SHARED(type, name)                                                   \
   static ::cudet::emulation::SharedSlot cudet_shared_slot_##name;                  \
