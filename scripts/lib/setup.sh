@@ -92,7 +92,7 @@ configure() {
     fresh=(--fresh)
   fi
   say "Configuring build/$preset"
-  (cd "$root" && cmake --preset "$preset" "${fresh[@]}" "${arguments[@]}")
+  (cd "$root" && cmake --preset "$preset" "${fresh[@]}" "${arguments[@]}") || return
   printf '%s\n' "${arguments[*]}" >"$record"
 }
 

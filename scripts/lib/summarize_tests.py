@@ -21,7 +21,7 @@ KINDS = {
 
 
 def kind_of(case):
-    return case.get("name").split(".")[0]
+    return re.match(r"[A-Za-z]*", case.get("name")).group()
 
 
 def reason_of(case):

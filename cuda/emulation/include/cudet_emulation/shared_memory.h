@@ -1,9 +1,9 @@
 // Shared memory: CUDET_SHARED_ARRAY, CUDET_SHARED and CUDET_DYNAMIC_SHARED.
 //
-// Every declaration has one storage a block, filled with 0xFF when the block first reaches it,
-// since a GPU's shared memory starts with whatever was there. Arrays of elements that need no more
-// than 8 bytes of alignment lie on odd multiples of 8, so that a 16-byte access to an array of
-// float is seen to be misaligned, as it may be on a GPU.
+// Every declaration has one storage a block, filled with 0xFF when the block first reaches it, since
+// a GPU's shared memory starts with whatever was there. Arrays of elements that need no more than 8
+// bytes of alignment lie on odd multiples of 8, so that a 16-byte access to an array of float is
+// seen to be misaligned, as it may be on a GPU.
 #pragma once
 
 #include <cstddef>
@@ -22,16 +22,15 @@ void* dynamic_shared_storage();
 
 }  // namespace cudet::emulation
 
-#define CUDET_SHARED_ARRAY(type, name, count)                                               \
-  static ::cudet::emulation::SharedSlot cudet_shared_slot_##name;                           \
-  using cudet_shared_array_##name = type[static_cast<std::size_t>(count)];                  \
-  auto& name = *static_cast<cudet_shared_array_##name*>(::cudet::emulation::shared_storage( \
-      cudet_shared_slot_##name, sizeof(cudet_shared_array_##name),                          \
-      alignof(cudet_shared_array_##name), #name))
+#define CUDET_SHARED_ARRAY(type, name, count)                                      \
+  static ::cudet::emulation::SharedSlot cudet_shared_slot_##name;                  \
+  type(&name)[count] =                                                             \
+      *static_cast<type(*)[count]>(::cudet::emulation::shared_storage(             \
+          cudet_shared_slot_##name, sizeof(type[count]), alignof(type), #name))
 
-#define CUDET_SHARED(type, name)                                       \
-  static ::cudet::emulation::SharedSlot cudet_shared_slot_##name;      \
-  type& name = *static_cast<type*>(::cudet::emulation::shared_storage( \
+#define CUDET_SHARED(type, name)                                                   \
+  static ::cudet::emulation::SharedSlot cudet_shared_slot_##name;                  \
+  type& name = *static_cast<type*>(::cudet::emulation::shared_storage(             \
       cudet_shared_slot_##name, sizeof(type), alignof(type), #name))
 
 // `name` is a `type*` to the bytes that the launch asked for, aligned to 16 bytes.
