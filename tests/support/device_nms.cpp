@@ -1,0 +1,79 @@
+#include "device_nms.h"
+
+namespace cudet::test {
+namespace {
+
+std::size_t byte_offset(const HostTensor& values, std::size_t steps, std::size_t number) {
+  const auto element_size = static_cast<std::size_t>(size_of(values.type()));
+  return steps * number * element_size % 256;
+}
+
+}  // namespace
+
+DeviceNms::DeviceNms(const NmsProblem& problem, DataType index_type, std::size_t offset_steps,
+                     std::size_t workspace_offset)
+    : options_(problem.options) {
+  const auto on_device = [offset_steps](const HostTensor& values, std::size_t number) {
+    return DeviceTensor(values, byte_offset(values, offset_steps, number));
+  };
+  boxes_ = on_device(problem.boxes, 1);
+  scores_ = on_device(problem.scores, 2);
+  classes_ = on_device(problem.classes, 3);
+  counts_ = on_device(problem.counts, 4);
+  const NmsResult result = make_nms_result(problem, index_type);
+  out_count_ = on_device(result.count, 5);
+  out_indices_ = on_device(result.indices, 6);
+  out_boxes_ = on_device(result.boxes, 7);
+  out_scores_ = on_device(result.scores, 8);
+  out_classes_ = on_device(result.classes, 9);
+
+  std::size_t bytes = 0;
+  const Status status = nms_workspace_size(options_, problem.input(), &bytes);
+  EXPECT_TRUE(status.ok()) << status.message();
+  workspace_ = std::make_unique<Workspace>(bytes, workspace_offset);
+}
+
+Status DeviceNms::enqueue(cudaStream_t stream) const {
+  const NmsInput input = {boxes_.const_tensor(), scores_.const_tensor(), classes_.const_tensor(),
+                          counts_.const_tensor()};
+  const NmsOutput output = {out_count_.tensor(), out_indices_.tensor(), out_boxes_.tensor(),
+                            out_scores_.tensor(), out_classes_.tensor()};
+  return nms(options_, input, output,
+             Execution::cuda(stream, workspace_->data(), workspace_->size()));
+}
+
+void DeviceNms::upload(const NmsProblem& problem) {
+  boxes_.upload(problem.boxes);
+  scores_.upload(problem.scores);
+  classes_.upload(problem.classes);
+  counts_.upload(problem.counts);
+}
+
+void DeviceNms::poison() {
+  for (DeviceTensor* output :
+       {&out_count_, &out_indices_, &out_boxes_, &out_scores_, &out_classes_})
+    output->poison();
+}
+
+NmsResult DeviceNms::download() const {
+  workspace_->check_guards();
+  return {out_count_.download(), out_indices_.download(), out_boxes_.download(),
+          out_scores_.download(), out_classes_.download()};
+}
+
+NmsResult reference_result(const NmsProblem& problem, DataType index_type) {
+  NmsResult result = make_nms_result(problem, index_type);
+  const Status status = reference::nms(problem.options, problem.input(), result.output());
+  EXPECT_TRUE(status.ok()) << status.message();
+  return result;
+}
+
+void expect_on_device(const NmsProblem& problem, const NmsResult& expected, StreamMode mode,
+                      std::size_t offset_steps, std::size_t workspace_offset) {
+  DeviceNms device(problem, expected.indices.type(), offset_steps, workspace_offset);
+  run_in_mode(
+      mode, [&](cudaStream_t stream) { return device.enqueue(stream); }, [&] { device.poison(); },
+      [&] { EXPECT_TRUE(same_result(device.download(), expected)) << problem.describe(); });
+}
+
+}  // namespace cudet::test

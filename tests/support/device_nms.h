@@ -1,0 +1,43 @@
+// An NMS problem in device memory.
+#pragma once
+
+#include "device.h"
+#include "nms_problem.h"
+
+#include <cstddef>
+
+namespace cudet::test {
+
+class DeviceNms {
+ public:
+  /// Copies the problem; array number k lies `offset_steps` * (k + 1) elements off a 256-byte
+  /// boundary, modulo 256 bytes.
+  explicit DeviceNms(const NmsProblem& problem, DataType index_type = DataType::int32,
+                     std::size_t offset_steps = 0, std::size_t workspace_offset = 1);
+
+  /// Calls nms() for the device.
+  Status enqueue(cudaStream_t stream) const;
+
+  /// New numbers in the same arrays; types and shapes must stay.
+  void upload(const NmsProblem& problem);
+
+  void poison();
+  NmsResult download() const;
+
+  std::size_t workspace_bytes() const { return workspace_->size(); }
+
+ private:
+  NmsOptions options_;
+  DeviceTensor boxes_, scores_, classes_, counts_;
+  DeviceTensor out_count_, out_indices_, out_boxes_, out_scores_, out_classes_;
+  std::unique_ptr<Workspace> workspace_;
+};
+
+/// What the reference gives for `problem`, checked for success.
+NmsResult reference_result(const NmsProblem& problem, DataType index_type = DataType::int32);
+
+/// Runs the problem on the device in `mode` and compares every run with `expected`, bit for bit.
+void expect_on_device(const NmsProblem& problem, const NmsResult& expected, StreamMode mode,
+                      std::size_t offset_steps = 0, std::size_t workspace_offset = 1);
+
+}  // namespace cudet::test
