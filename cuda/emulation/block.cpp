@@ -190,7 +190,7 @@ std::uint64_t Block::warp_operation(const WarpRequest& request) {
   Warp& warp = warps_[thread.warp];
   if (warp.meet(thread.lane, request)) {
     warp.ready |= request.mask & ~own_bit;
-    if (token != nullptr) ++warp_syncs_[thread.warp][__builtin_ctz(request.mask)];
+    if (token != nullptr) ++warp_syncs_[thread.warp][static_cast<unsigned int>(__builtin_ctz(request.mask))];
   } else {
     wait(thread, State::kAtWarpOperation, request.site);
   }
