@@ -17,7 +17,7 @@ struct Column {
 constexpr Column kColumns[] = {
     {"workload", 0, true}, {"shape", 0, true},    {"check", 18, true},   {"kept", 6, false},
     {"median", 8, false},  {"spread", 7, false},  {"samples", 7, false}, {"bytes", 7, false},
-    {"GB/s", 7, false},    {"speedup", 8, false}, {"note", 0, true},
+    {"GB/s", 8, false},    {"speedup", 8, false}, {"note", 0, true},
 };
 constexpr std::size_t kNameColumn = 0;
 constexpr std::size_t kShapeColumn = 1;
