@@ -17,10 +17,18 @@ struct Column {
 constexpr Column kColumns[] = {
     {"workload", 0, true}, {"shape", 0, true},    {"check", 18, true},   {"kept", 6, false},
     {"median", 8, false},  {"spread", 7, false},  {"samples", 7, false}, {"bytes", 7, false},
-    {"GB/s", 7, false},    {"speedup", 8, false}, {"note", 0, true},
+    {"GB/s", 8, false},    {"speedup", 8, false}, {"note", 0, true},
 };
 constexpr std::size_t kNameColumn = 0;
 constexpr std::size_t kShapeColumn = 1;
+
+/// A number with this many significant digits, or all of those before the point where there are
+/// more.
+std::string with_digits(double value, int digits) {
+  if (value > 0.0 && value < 1.0) return fmt::format("{:.{}g}", value, digits);
+  const int before_point = value >= 100.0 ? 3 : value >= 10.0 ? 2 : 1;
+  return fmt::format("{:.{}f}", value, std::max(0, digits - before_point));
+}
 
 std::string with_unit(double value, const char* const* units, int digits) {
   int unit = 0;
@@ -28,8 +36,7 @@ std::string with_unit(double value, const char* const* units, int digits) {
     value /= 1000.0;
     ++unit;
   }
-  const int before_point = value >= 100.0 ? 3 : value >= 10.0 ? 2 : 1;
-  return fmt::format("{:.{}f} {}", value, std::max(0, digits - before_point), units[unit]);
+  return with_digits(value, digits) + " " + units[unit];
 }
 
 std::size_t longest(const std::vector<Workload>& workloads, std::string Workload::*field,
@@ -76,8 +83,8 @@ void ResultTable::print(const Result& result) const {
                if_timed(fmt::format("{:.1f} %", 100.0 * result.measured.spread)),
                if_timed(fmt::format("{}", result.measured.samples)),
                if_timed(format_bytes(result.compulsory_bytes)),
-               if_timed(fmt::format("{:.3g}", result.compulsory_bytes / seconds * 1e-9)),
-               if_timed(fmt::format("{:.2f} x", result.reference.median / seconds)), result.note});
+               if_timed(with_digits(result.compulsory_bytes / seconds * 1e-9, 3)),
+               if_timed(with_digits(result.reference.median / seconds, 3) + " x"), result.note});
 }
 
 void ResultTable::print_legend() const {
