@@ -6,8 +6,11 @@ set(cudet_host_sources
     src/check.cpp
     src/iou.cpp
     src/nms.cpp
+    src/nms_check.cpp
+    src/nms_plan.cpp
     src/reference/iou.cpp
     src/reference/nms.cpp
+    src/reference/nms_candidates.cpp
     src/status.cpp
     src/tensor.cpp
     src/version.cpp)

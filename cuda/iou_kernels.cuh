@@ -3,6 +3,7 @@
 
 #include "box_array.h"
 #include "device/box.cuh"
+#include "device/pinned_math.h"
 #include "device/real.cuh"
 #include "device/shared_memory.cuh"
 
@@ -41,28 +42,6 @@ struct alignas(16) PairBox {
   float angle;  ///< CIoU only
 };
 
-/// atan(width / height), 0 for a box without extent. The ratio is formed with the shorter side
-/// above, so that the series is used on [0, 1] and no ratio overflows. atan(t) = t + t^3 P(t^2)
-/// with P the minimax polynomial of degree 7: relative error 0.3 * 2^-24, plus rounding. The
-/// library's own atan would be rounded differently on different devices.
-__device__ __forceinline__ float aspect_angle(float width, float height) {
-  constexpr float kHalfPi = 1.57079633f;
-  const float longer = fmaxf(width, height);
-  if (longer == 0.0f) return 0.0f;
-  const float t = __fdiv_rn(fminf(width, height), longer);
-  const float s = __fmul_rn(t, t);
-  float p = 0.00292069605f;
-  p = __fmaf_rn(p, s, -0.0163679421f);
-  p = __fmaf_rn(p, s, 0.0432118811f);
-  p = __fmaf_rn(p, s, -0.075522162f);
-  p = __fmaf_rn(p, s, 0.106660053f);
-  p = __fmaf_rn(p, s, -0.142110556f);
-  p = __fmaf_rn(p, s, 0.199937731f);
-  p = __fmaf_rn(p, s, -0.333331525f);
-  const float angle = __fmaf_rn(__fmul_rn(t, s), p, t);
-  return width > height ? __fsub_rn(kHalfPi, angle) : angle;
-}
-
 /// An invalid box becomes a point at the origin, which overlaps nothing. Where the value of its
 /// pairs must be -1 and not 0, the area -infinity carries the mark into their union.
 template <IouKind kKind>
@@ -73,7 +52,8 @@ __device__ __forceinline__ PairBox make_pair_box(const Corners& corners) {
   }
   PairBox box = {corners, area(corners), 0.0f};
   if constexpr (kKind == IouKind::ciou) {
-    box.angle = aspect_angle(__fsub_rn(corners.x2, corners.x1), __fsub_rn(corners.y2, corners.y1));
+    box.angle =
+        pinned::aspect_angle(__fsub_rn(corners.x2, corners.x1), __fsub_rn(corners.y2, corners.y1));
   }
   return box;
 }

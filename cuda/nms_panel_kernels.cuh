@@ -1,4 +1,4 @@
-// NMS of images of more than 1024 boxes: keys, a device-wide sort, and then panels of 4096 boxes in
+// NMS of more than 1024 candidates an image: a device-wide sort, and then panels of 4096 boxes in
 // sorted order, each a launch that computes the panel's triangular suppression mask and resolves
 // it, and a launch that tests all later boxes against what the panel kept.
 //
@@ -12,83 +12,39 @@
 #pragma once
 
 #include "device/shared_memory.cuh"
-#include "nms_common.cuh"
+#include "nms_overlap.cuh"
+#include "nms_tile.cuh"
+#include "nms_workspace.cuh"
 
 namespace cudet::device {
 
-constexpr int kNmsThreads = 256;       // of the kernels that treat a box a thread
 constexpr int kNmsPanelThreads = 512;  // of the mask kernel: a tile a warp
 constexpr int kNmsPanelWarps = kNmsPanelThreads / kWarpSize;
 
-/// Workspace of one call, every array [batch, ...] as NmsPlan lays it out.
-struct NmsWorkspace {
-  std::uint64_t* keys;
-  std::uint32_t* order;
-  float4* boxes;
-  std::int64_t* classes;
-  std::uint32_t* removed;
-  TileMask* mask;
-  std::uint32_t* kept;
-  NmsImageState* state;
-  std::int64_t removed_words;
-  std::int64_t panel_boxes;
-  std::int64_t panel_tiles;
-};
-
-/// Blocks along one image, and the image and the block within it that blockIdx.x stands for.
-struct BlockOfImage {
-  std::int64_t image;
-  std::int64_t block;
-};
-__device__ __forceinline__ BlockOfImage block_of_image(unsigned blocks_per_image) {
-  return {blockIdx.x / blocks_per_image, blockIdx.x % blocks_per_image};
-}
-
-/// A box a thread: sort key, and the initial state of the workspace; a slot a thread: the padding.
-__global__ void __launch_bounds__(kNmsThreads)
-    nms_prepare_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
-                       unsigned blocks_per_image) {
-  const BlockOfImage where = block_of_image(blocks_per_image);
-  const std::int64_t i = where.block * kNmsThreads + threadIdx.x;
-  if (i < arguments.n) {
-    const std::int64_t element = where.image * arguments.n + i;
-    unsigned key = kNotACandidate;
-    if (i < boxes_of_image(arguments, where.image)) {
-      key = score_key(load_real(arguments.scores, arguments.score_type, element),
-                      arguments.score_threshold);
-    }
-    workspace.keys[element] = (static_cast<std::uint64_t>(where.image) << 32) | key;
-    workspace.order[element] = static_cast<std::uint32_t>(i);
-  }
-  if (i < workspace.removed_words) {
-    workspace.removed[where.image * workspace.removed_words + i] = 0;
-  }
-  if (i < arguments.capacity) write_slot(arguments, where.image, i, kPadding);
-  if (i == 0) {
-    workspace.state[where.image] = NmsImageState();
-    if (arguments.out.count != nullptr) arguments.out.count[where.image] = 0;
-  }
-}
-
 /// A sorted position a thread: corners (and class) in sorted order, and the number of candidates.
-template <bool kClassAware>
+template <bool kClassAware, bool kGeneral>
 __global__ void __launch_bounds__(kNmsThreads)
     nms_gather_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                       unsigned blocks_per_image) {
   const BlockOfImage where = block_of_image(blocks_per_image);
   const std::int64_t position = where.block * kNmsThreads + threadIdx.x;
-  if (position >= arguments.n) return;
-  const std::int64_t start = where.image * arguments.n;
+  if (position >= arguments.candidates) return;
+  const std::int64_t start = where.image * arguments.candidates;
   const auto is_candidate = [&](std::int64_t p) {
-    return static_cast<std::uint32_t>(workspace.keys[start + p]) != kNotACandidate;
+    return static_cast<std::uint32_t>(workspace.keys[start + p] >> workspace.score_shift) !=
+           kNotACandidate;
   };
   if (!is_candidate(position)) return;
-  if (position + 1 == arguments.n || !is_candidate(position + 1)) {
+  if (position + 1 == arguments.candidates || !is_candidate(position + 1)) {
     workspace.state[where.image].candidates = static_cast<std::uint32_t>(position + 1);
   }
-  const std::int64_t element = start + workspace.order[start + position];
-  workspace.boxes[start + position] = load_nms_box(arguments.boxes, element);
-  if constexpr (kClassAware) workspace.classes[start + position] = load_class(arguments, element);
+  const NmsImage image = locate_image(arguments, where.image);
+  const std::uint32_t element = workspace.order[start + position];
+  workspace.boxes[start + position] =
+      load_nms_box<kGeneral>(arguments.boxes, box_position(arguments, image, element));
+  if constexpr (kClassAware) {
+    workspace.classes[start + position] = load_class(arguments, image, element);
+  }
 }
 
 struct TilePosition {
@@ -113,72 +69,31 @@ __device__ __forceinline__ TilePosition tile_position(int index) {
 
 /// One mask tile by one warp: bit j of word i says that box i of the row tile and box j of the
 /// column tile overlap. A lane has two rows in registers; all lanes read the same column at a time.
-template <bool kClassAware>
-__device__ void compute_mask_tile(const NmsWorkspace& workspace, std::int64_t row_start,
-                                  std::int64_t column_start, std::int64_t end,
-                                  const IouThreshold& threshold, const SharedBoxes& columns,
-                                  TileMask* words) {
+template <bool kClassAware, bool kGeneral>
+__device__ void compute_mask_tile(const NmsArguments& arguments, const NmsWorkspace& workspace,
+                                  std::int64_t row_start, std::int64_t column_start,
+                                  std::int64_t end, const SharedBoxes& columns, TileMask* words) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  const float4 nothing = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-  NmsBox row_box[2];
+  NmsBox rows[2];
   for (int k = 0; k < 2; ++k) {
     const int offset = lane + kWarpSize * k;
-    const std::int64_t row = row_start + offset;
-    const std::int64_t column = column_start + offset;
-    const float4 r = row < end ? workspace.boxes[row] : nothing;
-    const float4 c = column < end ? workspace.boxes[column] : nothing;
-    row_box[k] = make_nms_box(r, threshold);
-    NmsBox column_box = make_nms_box(c, threshold);
-    if constexpr (kClassAware) {
-      row_box[k].class_id = row < end ? workspace.classes[row] : 0;
-      column_box.class_id = column < end ? workspace.classes[column] : 0;
-    }
-    columns.store<kClassAware>(offset, column_box);
+    rows[k] = load_sorted_box<kClassAware, kGeneral>(arguments, workspace, row_start + offset, end);
+    columns.store<kGeneral>(offset, load_sorted_box<kClassAware, kGeneral>(
+                                        arguments, workspace, column_start + offset, end));
   }
   __syncwarp();
   unsigned bits[2][2];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int first_column = kWarpSize * half;
-    unsigned signs[2] = {0u, 0u};
-#pragma unroll 8
-    for (int i = 0; i < kWarpSize; ++i) {
-      const float4 c = columns.corners[first_column + i];
-      const float column_area = columns.areas[first_column + i];
-      for (int k = 0; k < 2; ++k) {
-        const float common = intersection(row_box[k].corners, {c.x, c.y, c.z, c.w});
-        const float union_area = __fsub_rn(__fadd_rn(row_box[k].area, column_area), common);
-        // The sign bit is the decision; shifting it in costs one operation.
-        const float margin = threshold_margin(common, union_area, threshold);
-        signs[k] = __funnelshift_l(__float_as_uint(margin), signs[k], 1);
-      }
-    }
-#pragma unroll
-    for (int k = 0; k < 2; ++k) {
-      bits[k][half] = __brev(signs[k]);
-      if (row_box[k].careful) {
-        bits[k][half] = 0u;
-#pragma unroll 1
-        for (int i = 0; i < kWarpSize; ++i) {
-          const float4 c = columns.corners[first_column + i];
-          const bool overlap = overlaps(row_box[k], {c.x, c.y, c.z, c.w},
-                                        columns.areas[first_column + i], threshold);
-          bits[k][half] |= static_cast<unsigned>(overlap) << i;
-        }
-      }
-      if constexpr (kClassAware) {
-        unsigned same_class = 0u;
-#pragma unroll 8
-        for (int i = 0; i < kWarpSize; ++i) {
-          const bool same = row_box[k].class_id == columns.classes[first_column + i];
-          same_class |= static_cast<unsigned>(same) << i;
-        }
-        bits[k][half] &= same_class;
-      }
+    const int first = kWarpSize * half;
+    overlaps_of_rows<kGeneral, 2>(arguments, rows, columns, first, bits[half]);
+    if constexpr (kClassAware) {
+      for (int k = 0; k < 2; ++k)
+        bits[half][k] &= same_class_bits(rows[k], columns, first);
     }
   }
   for (int k = 0; k < 2; ++k)
-    words[lane + kWarpSize * k] = {bits[k][0], bits[k][1]};
+    words[lane + kWarpSize * k] = {bits[0][k], bits[1][k]};
 }
 
 /// Greedy suppression of one panel, by one block, from its mask. Each tile is resolved by every
@@ -192,8 +107,9 @@ __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWor
   const unsigned lane = threadIdx.x % kWarpSize;
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
   const TileMask* const mask = workspace.mask + image * workspace.panel_tiles * kTile;
-  const std::uint32_t* const order = workspace.order + image * arguments.n;
-  std::uint32_t* const kept_positions = workspace.kept + image * workspace.panel_boxes;
+  const std::uint32_t* const order = workspace.order + image * arguments.candidates;
+  std::uint32_t* const kept_positions = workspace.kept + image * arguments.candidates;
+  const NmsImage place = locate_image(arguments, image);
   const auto boxes = static_cast<int>(
       min(static_cast<std::int64_t>(state.candidates) - panel_start, workspace.panel_boxes));
   const int tiles = (boxes + kTile - 1) / kTile;
@@ -211,7 +127,7 @@ __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWor
 
   const auto kept_before = static_cast<int>(state.kept);
   int kept_count = kept_before;
-  for (int tile = 0; tile < tiles && kept_count < arguments.capacity; ++tile) {
+  for (int tile = 0; tile < tiles && kept_count < workspace.stop; ++tile) {
     // Overlaps are symmetric: a row of a diagonal tile also tells the earlier boxes that overlap
     // it.
     const TileMask* const diagonal = mask + (first_tile_of(tile) + tile) * kTile;
@@ -222,17 +138,19 @@ __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWor
     second.high &= static_cast<unsigned>(before_first);
     TileMask kept = resolve_tile(((removed[tile].low >> lane) & 1u) == 0u,
                                  ((removed[tile].high >> lane) & 1u) == 0u, first, second);
-    const std::int64_t room = arguments.capacity - kept_count;
+    const std::int64_t room = workspace.stop - kept_count;
     if (kept.count() > room) kept = first_flags(kept, static_cast<int>(room));
-    const bool keep[2] = {((kept.low >> lane) & 1u) != 0u, ((kept.high >> lane) & 1u) != 0u};
+    const bool keep[2] = {flag_of(kept, lane, false), flag_of(kept, lane, true)};
     if (warp == tile % kNmsPanelWarps) {
       for (int k = 0; k < 2; ++k) {
         if (!keep[k]) continue;
         const int slot = kept_count + rank_in_tile(kept, lane, k == 1);
         const std::int64_t position =
             panel_start + tile * kTile + static_cast<int>(lane) + kWarpSize * k;
-        kept_positions[slot - kept_before] = static_cast<std::uint32_t>(position);
-        write_slot(arguments, image, slot, order[position]);
+        kept_positions[slot] = static_cast<std::uint32_t>(position);
+        if (workspace.limit_classes) continue;
+        write_slot(arguments, place, slot, order[position]);
+        write_kept(arguments, place, order[position]);
       }
     }
     for (int later = tile + 1 + warp; later < tiles; later += kNmsPanelWarps) {
@@ -261,37 +179,38 @@ __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWor
 }
 
 /// True where an image has nothing left to do from `start` on.
-__device__ __forceinline__ bool image_done(const NmsArguments& arguments,
+__device__ __forceinline__ bool image_done(const NmsWorkspace& workspace,
                                            const NmsImageState& state, std::int64_t start) {
-  return start >= state.candidates || state.kept >= arguments.capacity;
+  return start >= state.candidates || state.kept >= workspace.stop;
 }
 
 /// Mask of the panel that starts at `panel_start`, a tile a warp; the block that comes last of an
 /// image resolves the panel. Which one that is differs from run to run, the result does not.
-template <bool kClassAware>
+template <bool kClassAware, bool kGeneral>
 __global__ void __launch_bounds__(kNmsPanelThreads)
     nms_panel_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                      std::int64_t panel_start, unsigned blocks_per_image) {
   constexpr int kTile = static_cast<int>(kNmsTile);
   CUDET_SHARED_ARRAY(float4, column_corners, kNmsPanelWarps * kTile);
-  CUDET_SHARED_ARRAY(float, column_areas, kNmsPanelWarps* kTile);
+  CUDET_SHARED_ARRAY(float, column_areas, kGeneral ? 1 : kNmsPanelWarps* kTile);
   CUDET_SHARED_ARRAY(std::int64_t, column_classes, kClassAware ? kNmsPanelWarps * kTile : 1);
   CUDET_SHARED(bool, is_last);
   const BlockOfImage where = block_of_image(blocks_per_image);
   NmsImageState& state = workspace.state[where.image];
-  if (image_done(arguments, state, panel_start)) return;  // all blocks of the image alike
+  if (image_done(workspace, state, panel_start)) return;  // all blocks of the image alike
 
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
   const int tile = static_cast<int>(where.block) * kNmsPanelWarps + warp;
   const TilePosition position = tile_position(tile);
-  const std::int64_t start = where.image * arguments.n;
+  const std::int64_t start = where.image * arguments.candidates;
   const std::int64_t column_start = panel_start + position.column * kNmsTile;
   if (tile < workspace.panel_tiles && column_start < state.candidates) {
-    const SharedBoxes columns = {column_corners + warp * kTile, column_areas + warp * kTile,
-                                 column_classes + (kClassAware ? warp * kTile : 0)};
-    compute_mask_tile<kClassAware>(
-        workspace, start + panel_start + position.row * kNmsTile, start + column_start,
-        start + state.candidates, arguments.iou_threshold, columns,
+    const SharedBoxes columns = {column_corners + warp * kTile,
+                                 column_areas + (kGeneral ? 0 : warp * kTile),
+                                 kClassAware ? column_classes + warp * kTile : nullptr};
+    compute_mask_tile<kClassAware, kGeneral>(
+        arguments, workspace, start + panel_start + position.row * kNmsTile, start + column_start,
+        start + state.candidates, columns,
         workspace.mask + (where.image * workspace.panel_tiles + tile) * kTile);
   }
 
@@ -309,47 +228,43 @@ __global__ void __launch_bounds__(kNmsPanelThreads)
 /// Removes the boxes from `start` on that overlap a box kept in the panel just resolved: a box a
 /// thread, kept boxes by way of shared memory. `start` is a multiple of 32: a warp owns a word of
 /// flags.
-template <bool kClassAware>
+template <bool kClassAware, bool kGeneral>
 __global__ void __launch_bounds__(kNmsThreads)
     nms_suppress_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                         std::int64_t start, unsigned blocks_per_image) {
   CUDET_SHARED_ARRAY(float4, kept_corners, kNmsThreads);
-  CUDET_SHARED_ARRAY(float, kept_areas, kNmsThreads);
+  CUDET_SHARED_ARRAY(float, kept_areas, kGeneral ? 1 : kNmsThreads);
   CUDET_SHARED_ARRAY(std::int64_t, kept_classes, kClassAware ? kNmsThreads : 1);
   const BlockOfImage where = block_of_image(blocks_per_image);
   const NmsImageState& state = workspace.state[where.image];
   const std::int64_t block_start = start + where.block * kNmsThreads;
-  if (image_done(arguments, state, block_start)) return;
+  if (image_done(workspace, state, block_start)) return;
 
-  const std::int64_t image_start = where.image * arguments.n;
-  const std::uint32_t* const kept = workspace.kept + where.image * workspace.panel_boxes;
+  const std::int64_t image_start = where.image * arguments.candidates;
+  const std::int64_t image_end = image_start + state.candidates;
   const auto kept_count = static_cast<int>(state.kept_in_panel);
+  const std::uint32_t* const kept =
+      workspace.kept + image_start + (state.kept - state.kept_in_panel);
   const std::int64_t position = block_start + threadIdx.x;
   const unsigned lane = threadIdx.x % kWarpSize;
   std::uint32_t* const flags =
       workspace.removed + where.image * workspace.removed_words + position / kWarpSize;
   bool alive = position < state.candidates && ((*flags >> lane) & 1u) == 0u;
   const bool was_alive = alive;
-  const SharedBoxes kept_boxes = {kept_corners, kept_areas, kept_classes};
-  NmsBox box;
-  if (alive) {
-    box = make_nms_box(workspace.boxes[image_start + position], arguments.iou_threshold);
-    if constexpr (kClassAware) box.class_id = workspace.classes[image_start + position];
-  }
+  const SharedBoxes kept_boxes = {kept_corners, kept_areas, kClassAware ? kept_classes : nullptr};
+  const NmsBox box = load_sorted_box<kClassAware, kGeneral>(arguments, workspace,
+                                                            image_start + position, image_end);
   for (int first = 0; first < kept_count; first += kNmsThreads) {
     if (__syncthreads_or(static_cast<int>(alive)) == 0) break;
     const int mine = first + static_cast<int>(threadIdx.x);
-    NmsBox kept_box = NmsBox();
-    if (mine < kept_count) {
-      const std::int64_t kept_position = image_start + kept[mine];
-      kept_box = make_nms_box(workspace.boxes[kept_position], arguments.iou_threshold);
-      if constexpr (kClassAware) kept_box.class_id = workspace.classes[kept_position];
-    }
-    kept_boxes.store<kClassAware>(static_cast<int>(threadIdx.x), kept_box);
+    const std::int64_t kept_position = mine < kept_count ? image_start + kept[mine] : image_end;
+    kept_boxes.store<kGeneral>(
+        static_cast<int>(threadIdx.x),
+        load_sorted_box<kClassAware, kGeneral>(arguments, workspace, kept_position, image_end));
     __syncthreads();
     const int staged = round_up_to_group(min(kNmsThreads, kept_count - first));
     if (alive) {
-      alive = !overlaps_any<kClassAware>(box, kept_boxes, staged, arguments.iou_threshold);
+      alive = !overlaps_any<kClassAware, kGeneral>(arguments, box, kept_boxes, staged);
     }
   }
   const unsigned newly_removed = __ballot_sync(kFullWarp, was_alive && !alive);

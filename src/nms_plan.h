@@ -9,18 +9,28 @@
 
 namespace cudet {
 
-/// Checks everything but the execution; on success `batch`, `n` and `capacity` are known.
+/// Forms and sizes of a call, known once its input has been checked.
 struct NmsShape {
   std::int64_t batch = 0;
-  std::int64_t n = 0;         ///< boxes an image
+  std::int64_t n = 0;         ///< boxes an image; of ragged batches the most that one has
+  std::int64_t total = 0;     ///< boxes of the whole batch
+  std::int64_t classes = 1;   ///< classes of dense scores, C in nms.h
+  std::int64_t elements = 0;  ///< scores an image, n * classes
+  std::int64_t top_k = 0;     ///< the most elements of an image that take part
   std::int64_t capacity = 0;  ///< output slots an image, K in nms.h
+  bool dense = false;
+  bool boxes_per_class = false;
+  bool ragged = false;
+  bool class_aware = false;  ///< boxes of different classes must not suppress each other
 };
+
+/// Checks everything but the execution; on success `shape` is known.
 Status check_nms_input(const NmsOptions& options, const NmsInput& input, bool with_data,
                        NmsShape* shape) noexcept;
-Status check_nms_output(const NmsInput& input, const NmsOutput& output,
+Status check_nms_output(const NmsOptions& options, const NmsInput& input, const NmsOutput& output,
                         const NmsShape& shape) noexcept;
 
-/// Boxes that one block holds, sorts and suppresses by itself.
+/// Elements that one block holds, sorts and suppresses by itself.
 inline constexpr std::int64_t kNmsBlockBoxes = 1024;
 
 /// Side of the square tiles of the suppression mask: one bit a pair, a word of 64 bits a row.
@@ -30,6 +40,10 @@ inline constexpr std::int64_t kNmsTile = 64;
 /// an image however many boxes there are.
 inline constexpr std::int64_t kNmsPanelBoxes = 4096;
 
+/// Counters of one digit of the selection of the best candidates, and its bits.
+inline constexpr int kNmsDigitBits = 11;
+inline constexpr std::int64_t kNmsDigits = std::int64_t{1} << kNmsDigitBits;
+
 /// Tiles on and above the diagonal of a square of `side` tiles.
 constexpr std::int64_t triangle(std::int64_t side) {
   return side * (side + 1) / 2;
@@ -37,41 +51,60 @@ constexpr std::int64_t triangle(std::int64_t side) {
 
 struct NmsPlan {
   NmsShape shape;
-  bool one_block = true;  ///< an image fits in one block: a single launch, no workspace
-  int sort_bits = 0;      ///< bits of a sort key that differ: 32 of score, the rest of image number
-  std::int64_t panels = 0;         ///< panels an image
+  std::int64_t candidates = 0;  ///< elements an image that can take part, M below
+  bool select = false;      ///< M best elements are selected first, so that the rest is not sorted
+  bool one_block = true;    ///< M fit in one block: they need no device-wide sort
+  int element_bits = 0;     ///< bits of an element's number within its image
+  int score_shift = 0;      ///< bits of a sort key below the score: an element's number, or none
+  int sort_bits = 0;        ///< bits of a sort key that differ
+  std::int64_t panels = 0;  ///< panels an image
   std::int64_t panel_boxes = 0;    ///< boxes of all panels but the last one
   std::int64_t panel_tiles = 0;    ///< mask tiles of a full panel
   std::int64_t removed_words = 0;  ///< 32-bit words of removal flags an image
 
   // Offsets of the workspace's pieces; every array is [batch, ...].
-  std::size_t keys[2] = {};        ///< uint64 [n], sort keys and their alternate buffer
-  std::size_t order[2] = {};       ///< uint32 [n], box indices, sorted along with the keys
+  std::size_t histogram = 0;       ///< uint32 [kNmsDigits]
+  std::size_t selection = 0;       ///< NmsSelection
+  std::size_t keys[2] = {};        ///< uint64 [M], sort keys and their alternate buffer
+  std::size_t order[2] = {};       ///< uint32 [M], elements, sorted along with the keys
   std::size_t sort_temporary = 0;  ///< of the sort
   std::size_t sort_temporary_bytes = 0;
-  std::size_t boxes = 0;    ///< float32 [n, 4], corners in sorted order
-  std::size_t classes = 0;  ///< int64 [n], in sorted order
+  std::size_t boxes = 0;    ///< float32 [M, 4], corners in sorted order
+  std::size_t classes = 0;  ///< int64 [M], in sorted order
   std::size_t removed = 0;  ///< uint32 [removed_words], by sorted position
   std::size_t mask = 0;     ///< uint64 [panel_tiles, 64], tile after tile
-  std::size_t kept = 0;     ///< uint32 [panel_boxes], sorted positions kept in this panel
+  std::size_t kept = 0;     ///< uint32 [M], sorted positions that are kept, in order
   std::size_t state = 0;    ///< NmsImageState
   std::size_t workspace_bytes = 0;
 };
 
 /// Progress of one image on the device.
 struct NmsImageState {
-  std::uint32_t candidates;      ///< boxes whose score passes; they are the first in sorted order
+  std::uint32_t candidates;      ///< elements that take part; they are the first in sorted order
   std::uint32_t kept;            ///< boxes kept so far
   std::uint32_t kept_in_panel;   ///< boxes kept in the latest panel
   std::uint32_t blocks_arrived;  ///< blocks that have stored their part of the panel's mask
 };
 
-/// Fails where a size exceeds what the kernels index.
-Status make_nms_plan(const NmsShape& shape, bool class_aware, NmsPlan* plan) noexcept;
+/// Progress of the selection of the best elements of one image.
+struct NmsSelection {
+  std::uint64_t prefix;    ///< upper digits, as far as they are found, of the last selected number
+  std::uint64_t last;      ///< the last number with that prefix
+  std::uint32_t wanted;    ///< how many elements with that prefix are to be selected
+  std::uint32_t arrived;   ///< blocks that have counted the present digit
+  std::uint32_t selected;  ///< elements stored so far
+  std::uint32_t settled;   ///< 1: those are all that there are; `last` is final
+};
 
-/// True where boxes of different classes must not suppress each other.
-inline bool is_class_aware(const NmsOptions& options, const NmsInput& input) {
-  return input.classes.present() && !options.class_agnostic;
-}
+/// Fails where a size exceeds what the kernels index.
+Status make_nms_plan(const NmsShape& shape, NmsPlan* plan) noexcept;
+
+/// The score threshold for raw scores: a raw score passes exactly where its activated one passes
+/// the options' threshold.
+struct NmsScoreThreshold {
+  float value;
+  bool inclusive;
+};
+NmsScoreThreshold raw_score_threshold(const NmsOptions& options) noexcept;
 
 }  // namespace cudet

@@ -268,28 +268,29 @@ TEST(DeviceNms, EveryOutputMayBeAbsent) {
     std::size_t bytes = 0;
     ASSERT_TRUE(nms_workspace_size(problem.options, problem.input(), &bytes).ok());
     const Workspace workspace(bytes);
-    NmsInput input;
-    input.boxes = boxes.const_tensor();
-    input.scores = scores.const_tensor();
-    input.classes = classes.const_tensor();
-    for (unsigned mask = 0; mask < 32; ++mask) {
+    NmsInput problem_input;
+    problem_input.boxes = boxes.const_tensor();
+    problem_input.scores = scores.const_tensor();
+    problem_input.classes = classes.const_tensor();
+    for (unsigned mask = 0; mask < 128; ++mask) {
       SCOPED_TRACE("outputs " + std::to_string(mask));
       NmsResult wanted = expected;
-      HostTensor* all[] = {&wanted.count, &wanted.indices, &wanted.boxes, &wanted.scores,
-                           &wanted.classes};
       std::vector<DeviceTensor> outputs;
-      for (unsigned bit = 0; bit < 5; ++bit) {
-        if ((mask >> bit & 1u) == 0u) *all[bit] = HostTensor();
-        outputs.emplace_back(*all[bit]);
+      for (unsigned bit = 0; bit < 7; ++bit) {
+        HostTensor* const output = wanted.all()[bit];
+        if ((mask >> bit & 1u) == 0u) *output = HostTensor();
+        outputs.emplace_back(*output);
         outputs.back().poison();
       }
       const NmsOutput output = {outputs[0].tensor(), outputs[1].tensor(), outputs[2].tensor(),
-                                outputs[3].tensor(), outputs[4].tensor()};
-      const Status status =
-          nms(problem.options, input, output, Execution::cuda(nullptr, workspace.data(), bytes));
+                                outputs[3].tensor(), outputs[4].tensor(), outputs[5].tensor(),
+                                outputs[6].tensor()};
+      const Status status = nms(problem.options, problem_input, output,
+                                Execution::cuda(nullptr, workspace.data(), bytes));
       EXPECT_TRUE(status.ok()) << status.message();
       const NmsResult got = {outputs[0].download(), outputs[1].download(), outputs[2].download(),
-                             outputs[3].download(), outputs[4].download()};
+                             outputs[3].download(), outputs[4].download(), outputs[5].download(),
+                             outputs[6].download()};
       EXPECT_TRUE(same_result(got, wanted));
     }
   }

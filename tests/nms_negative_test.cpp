@@ -36,6 +36,8 @@ struct Call {
   HostTensor out_boxes = HostTensor(DataType::float32, {kBatch, kSlots, 4});
   HostTensor out_scores = HostTensor(DataType::float32, {kBatch, kSlots});
   HostTensor out_classes = HostTensor(DataType::int64, {kBatch, kSlots});
+  HostTensor out_keep = HostTensor(DataType::uint8, {kBatch, kBoxes});
+  HostTensor out_suppressed_by = HostTensor(DataType::int32, {kBatch, kBoxes});
 
   NmsOptions options;
   NmsInput input;
@@ -43,15 +45,19 @@ struct Call {
 
   Call() {
     options.max_outputs = kSlots;
-    input = {boxes.const_tensor(), scores.const_tensor(), classes.const_tensor(),
-             counts.const_tensor()};
-    output = {out_count.tensor(), out_indices.tensor(), out_boxes.tensor(), out_scores.tensor(),
-              out_classes.tensor()};
+    input.boxes = boxes.const_tensor();
+    input.scores = scores.const_tensor();
+    input.classes = classes.const_tensor();
+    input.counts = counts.const_tensor();
+    output = {out_count.tensor(),        out_indices.tensor(), out_boxes.tensor(),
+              out_scores.tensor(),       out_classes.tensor(), out_keep.tensor(),
+              out_suppressed_by.tensor()};
   }
 
   bool outputs_untouched() const {
     return out_count.is_all_poison() && out_indices.is_all_poison() && out_boxes.is_all_poison() &&
-           out_scores.is_all_poison() && out_classes.is_all_poison();
+           out_scores.is_all_poison() && out_classes.is_all_poison() && out_keep.is_all_poison() &&
+           out_suppressed_by.is_all_poison();
   }
 };
 
@@ -85,6 +91,15 @@ void* address(std::uintptr_t value) {
   return reinterpret_cast<void*>(value);
 }
 
+/// The same boxes as a ragged batch of two images.
+void make_ragged(Call& c) {
+  c.input.boxes = reshaped(c.input.boxes, {6, 4});
+  c.input.scores = reshaped(c.input.scores, {6});
+  c.input.classes = reshaped(c.input.classes, {6});
+  c.input.offsets = reshaped(c.input.counts, {2});
+  c.input.counts = Tensor();
+}
+
 const char* const kRealTypeNames = "float32 or float16 or bfloat16";
 
 // Rows about options and about shapes and types of inputs, which a workspace query checks as well.
@@ -101,6 +116,31 @@ std::vector<Row> rows_of_query() {
        "nms: score_threshold must be a number, got nan"},
       {"max_outputs_negative", [](Call& c) { c.options.max_outputs = -2; },
        "nms: max_outputs must be -1 (no limit) or more, got -2"},
+      {"metric_unknown", [](Call& c) { c.options.metric = static_cast<OverlapMetric>(5); },
+       "nms: metric must be iou, min_area, giou, diou or ciou, got 5"},
+      {"min_area_threshold_negative",
+       [](Call& c) {
+         c.options.metric = OverlapMetric::min_area;
+         c.options.iou_threshold = -0.5f;
+       },
+       "nms: iou_threshold must be in [0, 1], got -0.5"},
+      {"giou_threshold_below_minus_one",
+       [](Call& c) {
+         c.options.metric = OverlapMetric::giou;
+         c.options.iou_threshold = -1.5f;
+       },
+       "nms: iou_threshold must be in [-1, 1], got -1.5"},
+      {"activation_unknown",
+       [](Call& c) { c.options.score_activation = static_cast<ScoreActivation>(2); },
+       "nms: score_activation must be none or sigmoid, got 2"},
+      {"layout_unknown", [](Call& c) { c.options.score_layout = static_cast<ScoreLayout>(-1); },
+       "nms: score_layout must be box_class or class_box, got -1"},
+      {"top_k_negative", [](Call& c) { c.options.pre_nms_top_k = -2; },
+       "nms: pre_nms_top_k must be -1 (no limit) or more, got -2"},
+      {"max_outputs_per_class_negative", [](Call& c) { c.options.max_outputs_per_class = -5; },
+       "nms: max_outputs_per_class must be -1 (no limit) or more, got -5"},
+      {"max_image_boxes_negative", [](Call& c) { c.input.max_image_boxes = -2; },
+       "nms: max_image_boxes must be -1 (no limit) or more, got -2"},
       {"format_unknown", [](Call& c) { c.options.format = static_cast<BoxFormat>(3); },
        "nms: format must be xyxy, xywh or cxcywh, got 3"},
       {"format_negative", [](Call& c) { c.options.format = static_cast<BoxFormat>(-1); },
@@ -166,6 +206,95 @@ std::vector<Row> rows_of_query() {
        "nms: counts must be [batch] = [2], got [2, 1]"},
       {"counts_type", [](Call& c) { c.input.counts = retyped(c.input.counts, DataType::int64); },
        "nms: counts must be of type int32, got int64"},
+
+      {"dense_scores_with_classes",
+       [](Call& c) {
+         c.input.scores = reshaped(c.input.scores, {2, 3, 1});
+       },
+       "nms: classes must be absent for dense scores, got a tensor"},
+      {"dense_scores_n",
+       [](Call& c) {
+         c.input.scores = reshaped(c.input.scores, {2, 1, 3});
+       },
+       "nms: scores must be [batch, n, classes] = [2, 3, classes], got [2, 1, 3]"},
+      {"dense_scores_of_the_other_layout",
+       [](Call& c) {
+         c.options.score_layout = ScoreLayout::class_box;
+         c.input.scores = reshaped(c.input.scores, {2, 3, 1});
+       },
+       "nms: scores must be [batch, classes, n] = [2, classes, 3], got [2, 3, 1]"},
+      {"dense_scores_without_classes",
+       [](Call& c) {
+         c.input.scores = reshaped(c.input.scores, {2, 3, 0});
+       },
+       "nms: scores must have 1 class or more, got 0"},
+      {"boxes_of_other_classes",
+       [](Call& c) {
+         c.input.boxes = reshaped(c.input.boxes, {2, 3, 1, 4});
+         c.input.scores = reshaped(c.input.scores, {2, 3, 2});
+       },
+       "nms: scores must be [batch, n, classes] = [2, 3, 1], got [2, 3, 2]"},
+      {"iou_thresholds_shape",
+       [](Call& c) {
+         c.input.iou_thresholds = reshaped(c.input.scores, {2, 3});
+       },
+       "nms: iou_thresholds must be [classes], got [2, 3]"},
+      {"iou_thresholds_type",
+       [](Call& c) {
+         c.input.iou_thresholds = reshaped(retyped(c.input.scores, DataType::float16), {6});
+       },
+       "nms: iou_thresholds must be of type float32, got float16"},
+      {"iou_thresholds_class_agnostic",
+       [](Call& c) {
+         c.options.class_agnostic = true;
+         c.input.iou_thresholds = reshaped(c.input.scores, {6});
+       },
+       "nms: iou_thresholds must be absent with class_agnostic, got a tensor"},
+      {"iou_thresholds_without_classes",
+       [](Call& c) {
+         c.input.classes = Tensor();
+         c.input.iou_thresholds = reshaped(c.input.scores, {6});
+       },
+       "nms: iou_thresholds must be absent for boxes without classes, got a tensor"},
+      {"offsets_type",
+       [](Call& c) {
+         make_ragged(c);
+         c.input.offsets = retyped(c.input.offsets, DataType::uint8);
+       },
+       "nms: offsets must be of type int32 or int64, got uint8"},
+      {"offsets_empty",
+       [](Call& c) {
+         make_ragged(c);
+         c.input.offsets = reshaped(c.input.offsets, {0});
+       },
+       "nms: offsets must be [batch + 1] with batch >= 0, got [0]"},
+      {"ragged_boxes_rank",
+       [](Call& c) {
+         make_ragged(c);
+         c.input.boxes = reshaped(c.input.boxes, {2, 3, 4});
+       },
+       "nms: boxes must be [total, 4], got [2, 3, 4]"},
+      {"ragged_scores_total",
+       [](Call& c) {
+         make_ragged(c);
+         c.input.scores = reshaped(c.input.scores, {5});
+       },
+       "nms: scores must be [total] = [6], got [5]"},
+      {"ragged_with_counts",
+       [](Call& c) {
+         const Tensor counts = c.input.counts;
+         make_ragged(c);
+         c.input.counts = counts;
+       },
+       "nms: counts must be absent with offsets, got a tensor"},
+      {"ragged_class_box",
+       [](Call& c) {
+         make_ragged(c);
+         c.options.score_layout = ScoreLayout::class_box;
+         c.input.scores = reshaped(c.input.scores, {6, 1});
+       },
+       "nms: score_layout must be box_class for ragged batches, got class_box",
+       StatusCode::unsupported},
   };
 }
 
@@ -296,6 +425,23 @@ std::vector<Row> rows_of_call() {
        },
        "nms: output.classes must be contiguous, got strides [1, 2]", StatusCode::unsupported},
 
+      {"keep_shape", [](Call& c) { c.output.keep = reshaped(c.output.keep, {6}); },
+       "nms: output.keep must be [batch, n] = [2, 3], got [6]"},
+      {"keep_type", [](Call& c) { c.output.keep = retyped(c.output.keep, DataType::int32); },
+       "nms: output.keep must be of type uint8, got int32"},
+      {"suppressed_by_shape",
+       [](Call& c) {
+         c.output.suppressed_by = reshaped(c.output.suppressed_by, {2, 2});
+       },
+       "nms: output.suppressed_by must be [batch, n] = [2, 3], got [2, 2]"},
+      {"suppressed_by_type",
+       [](Call& c) { c.output.suppressed_by = retyped(c.output.suppressed_by, DataType::uint8); },
+       "nms: output.suppressed_by must be of type int32 or int64, got uint8"},
+      {"suppressed_by_overlaps_scores",
+       [](Call& c) { c.output.suppressed_by = moved(c.output.suppressed_by, c.scores.data()); },
+       "nms: output.suppressed_by must not overlap scores, got memory shared by both"},
+      {"keep_read_only", [](Call& c) { c.output.keep = const_view(c.output.keep); },
+       "nms: output.keep must be writable, got a view of const data"},
       {"out_boxes_overlap_boxes",
        [](Call& c) { c.output.boxes = moved(c.output.boxes, c.boxes.data()); },
        "nms: output.boxes must not overlap boxes, got memory shared by both"},

@@ -2,7 +2,7 @@
 
 #include <cudet/nms.h>
 
-#include "support/nms_problem.h"
+#include "support/nms_definition.h"
 
 #include <gtest/gtest.h>
 

@@ -4,72 +4,55 @@
 
 #include "../check.h"
 #include "../nms_plan.h"
-#include "box.h"
+#include "nms_candidates.h"
+#include "nms_overlap.h"
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <vector>
 
 namespace cudet::reference {
 namespace {
 
-float area(const Box& box) {
-  return (box.x2 - box.x1) * (box.y2 - box.y1);
-}
-
-/// True where the IoU of the boxes, each operation rounded to float32, exceeds the threshold. 0 / 0
-/// is NaN and exceeds nothing.
-bool overlaps(const Box& a, const Box& b, float iou_threshold) {
-  if (!a.valid || !b.valid) return false;
-  const float width = std::max(std::min(a.x2, b.x2) - std::max(a.x1, b.x1), 0.0f);
-  const float height = std::max(std::min(a.y2, b.y2) - std::max(a.y1, b.y1), 0.0f);
-  const float intersection = width * height;
-  return intersection / (area(a) + area(b) - intersection) > iou_threshold;
-}
-
-struct Candidate {
-  std::int64_t index;
-  float score;
-  std::int64_t class_id;
-  Box box;
+/// The call's arguments and what follows from them.
+struct Call {
+  const NmsOptions& options;
+  const NmsInput& input;
+  const NmsOutput& output;
+  NmsShape shape;
 };
 
-std::vector<Candidate> candidates_by_score(const NmsOptions& options, const NmsInput& input,
-                                           std::int64_t image, std::int64_t n) {
-  std::int64_t count = n;
-  if (input.counts.present()) {
-    count = std::clamp<std::int64_t>(input.counts.data_as<std::int32_t>()[image], 0, n);
-  }
-  std::vector<Candidate> candidates;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t element = image * n + i;
-    const float score = real_at(input.scores, element);
-    if (!(score > options.score_threshold)) continue;
-    const std::int64_t class_id =
-        is_class_aware(options, input) ? integer_at(input.classes, element) : 0;
-    candidates.push_back(
-        {i, score, class_id, box_at(input.boxes, element, options.format, options.legacy_offset)});
-  }
-  std::stable_sort(candidates.begin(), candidates.end(),
-                   [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
-  return candidates;
+float threshold_of(const Call& call, std::int64_t class_id) {
+  const Tensor& thresholds = call.input.iou_thresholds;
+  const bool listed = thresholds.present() && class_id >= 0 && class_id < thresholds.size(0);
+  return listed ? thresholds.data_as<float>()[class_id] : call.options.iou_threshold;
 }
 
-std::vector<std::int64_t> keep(const std::vector<Candidate>& candidates, float iou_threshold,
-                               std::int64_t capacity) {
-  std::vector<std::int64_t> indices;
-  std::vector<const Candidate*> kept;
+bool suppresses(const Call& call, const Candidate& kept, const Candidate& other) {
+  if (call.shape.class_aware && kept.class_id != other.class_id) return false;
+  if (!kept.box.valid || !other.box.valid) return false;
+  const float value = overlap_of(call.options.metric, kept.box, other.box);
+  const float threshold = threshold_of(call, other.class_id);
+  return value > threshold || (call.options.suppress_equal && value == threshold);
+}
+
+std::vector<Candidate> keep(const Call& call, const std::vector<Candidate>& candidates) {
+  const std::int64_t class_limit = call.options.max_outputs_per_class;
+  std::map<std::int64_t, std::int64_t> kept_of_class;
+  std::vector<Candidate> kept;
   for (const Candidate& candidate : candidates) {
-    if (static_cast<std::int64_t>(kept.size()) == capacity) break;
-    const bool dropped = std::any_of(kept.begin(), kept.end(), [&](const Candidate* other) {
-      return other->class_id == candidate.class_id &&
-             overlaps(other->box, candidate.box, iou_threshold);
+    if (static_cast<std::int64_t>(kept.size()) == call.shape.capacity) break;
+    const bool dropped = std::any_of(kept.begin(), kept.end(), [&](const Candidate& other) {
+      return suppresses(call, other, candidate);
     });
     if (dropped) continue;
-    kept.push_back(&candidate);
-    indices.push_back(candidate.index);
+    std::int64_t& in_class = kept_of_class[call.shape.class_aware ? candidate.class_id : 0];
+    if (class_limit != NmsOptions::kNoLimit && in_class >= class_limit) continue;
+    ++in_class;
+    kept.push_back(candidate);
   }
-  return indices;
+  return kept;
 }
 
 /// Copies `count` elements of `source` from element `from` into `target` at element `to`.
@@ -80,12 +63,20 @@ void copy_elements(const Tensor& source, std::int64_t from, const Tensor& target
               static_cast<std::size_t>(count * size));
 }
 
-void write_slot(const NmsInput& input, const NmsOutput& output, std::int64_t slot,
-                std::int64_t index, std::int64_t element) {
-  if (output.indices.present()) store_integer(output.indices, slot, index);
-  if (output.boxes.present()) copy_elements(input.boxes, 4 * element, output.boxes, 4 * slot, 4);
-  if (output.scores.present()) copy_elements(input.scores, element, output.scores, slot, 1);
-  if (output.classes.present()) copy_elements(input.classes, element, output.classes, slot, 1);
+void write_slot(const Call& call, std::int64_t slot, const Candidate& kept) {
+  const NmsOutput& output = call.output;
+  if (output.indices.present()) store_integer(output.indices, slot, kept.index);
+  if (output.boxes.present()) {
+    copy_elements(call.input.boxes, 4 * kept.box_element, output.boxes, 4 * slot, 4);
+  }
+  if (output.scores.present()) {
+    if (call.options.score_activation == ScoreActivation::sigmoid) {
+      store_real(output.scores, slot, pinned::sigmoid(kept.score));
+    } else {
+      copy_elements(call.input.scores, kept.score_element, output.scores, slot, 1);
+    }
+  }
+  if (output.classes.present()) store_integer(output.classes, slot, kept.class_id);
 }
 
 void write_padding(const NmsOutput& output, std::int64_t slot) {
@@ -97,30 +88,65 @@ void write_padding(const NmsOutput& output, std::int64_t slot) {
   if (output.classes.present()) store_integer(output.classes, slot, -1);
 }
 
+/// The outputs that have an entry for each score.
+void write_masks(const Call& call, const ImageRange& image,
+                 const std::vector<Candidate>& candidates, const std::vector<Candidate>& kept) {
+  const NmsOutput& output = call.output;
+  if (!output.keep.present() && !output.suppressed_by.present()) return;
+  const auto set_keep = [&](const Candidate& element, std::uint8_t value) {
+    if (output.keep.present()) output.keep.data_as<std::uint8_t>()[element.score_element] = value;
+  };
+  const auto set_suppressor = [&](const Candidate& element, std::int64_t index) {
+    if (output.suppressed_by.present()) {
+      store_integer(output.suppressed_by, element.score_element, index);
+    }
+  };
+  // Of images of equal size also what lies behind the boxes that they really have.
+  const ImageRange all = {image.index, image.first_box,
+                          call.shape.ragged ? image.boxes : call.shape.n};
+  for (const Candidate& element : elements_of(call.options, call.input, call.shape, all)) {
+    set_keep(element, 0);
+    set_suppressor(element, -1);
+  }
+  auto next = kept.begin();  // candidates and kept boxes are in the same order
+  for (const Candidate& candidate : candidates) {
+    if (next != kept.end() && next->number == candidate.number) {
+      set_keep(candidate, 1);
+      ++next;
+      continue;
+    }
+    const auto suppressor = std::find_if(kept.begin(), next, [&](const Candidate& other) {
+      return suppresses(call, other, candidate);
+    });
+    if (suppressor != next) set_suppressor(candidate, suppressor->index);
+  }
+}
+
 }  // namespace
 
 Status nms(const NmsOptions& options, const NmsInput& input, const NmsOutput& output) noexcept {
-  NmsShape shape;
-  CUDET_RETURN_IF_ERROR(check_nms_input(options, input, true, &shape));
-  CUDET_RETURN_IF_ERROR(check_nms_output(input, output, shape));
+  Call call = {options, input, output, {}};
+  CUDET_RETURN_IF_ERROR(check_nms_input(options, input, true, &call.shape));
+  CUDET_RETURN_IF_ERROR(check_nms_output(options, input, output, call.shape));
   // Without an output that has slots, there may be more of them than anybody can count.
   const bool has_slots = output.indices.present() || output.boxes.present() ||
                          output.scores.present() || output.classes.present();
-  const std::int64_t slots = has_slots ? shape.capacity : 0;
-  for (std::int64_t image = 0; image < shape.batch; ++image) {
-    const std::vector<std::int64_t> indices = keep(
-        candidates_by_score(options, input, image, shape.n), options.iou_threshold, shape.capacity);
-    const auto count = static_cast<std::int64_t>(indices.size());
-    if (output.count.present()) store_integer(output.count, image, count);
+  const std::int64_t slots = has_slots ? call.shape.capacity : 0;
+  for (std::int64_t b = 0; b < call.shape.batch; ++b) {
+    const ImageRange image = image_range(input, call.shape, b);
+    const std::vector<Candidate> candidates =
+        candidates_by_score(options, input, call.shape, image);
+    const std::vector<Candidate> kept = keep(call, candidates);
+    const auto count = static_cast<std::int64_t>(kept.size());
+    if (output.count.present()) store_integer(output.count, b, count);
     for (std::int64_t k = 0; k < slots; ++k) {
-      const std::int64_t slot = image * slots + k;
       if (k < count) {
-        const std::int64_t index = indices[static_cast<std::size_t>(k)];
-        write_slot(input, output, slot, index, image * shape.n + index);
+        write_slot(call, b * slots + k, kept[static_cast<std::size_t>(k)]);
       } else {
-        write_padding(output, slot);
+        write_padding(output, b * slots + k);
       }
     }
+    write_masks(call, image, candidates, kept);
   }
   return Status();
 }

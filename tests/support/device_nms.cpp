@@ -20,12 +20,17 @@ DeviceNms::DeviceNms(const NmsProblem& problem, DataType index_type, std::size_t
   scores_ = on_device(problem.scores, 2);
   classes_ = on_device(problem.classes, 3);
   counts_ = on_device(problem.counts, 4);
+  offsets_ = on_device(problem.offsets, 10);
+  iou_thresholds_ = on_device(problem.iou_thresholds, 11);
+  max_image_boxes_ = problem.max_image_boxes;
   const NmsResult result = make_nms_result(problem, index_type);
   out_count_ = on_device(result.count, 5);
   out_indices_ = on_device(result.indices, 6);
   out_boxes_ = on_device(result.boxes, 7);
   out_scores_ = on_device(result.scores, 8);
   out_classes_ = on_device(result.classes, 9);
+  out_keep_ = on_device(result.keep, 12);
+  out_suppressed_by_ = on_device(result.suppressed_by, 13);
 
   std::size_t bytes = 0;
   const Status status = nms_workspace_size(options_, problem.input(), &bytes);
@@ -34,10 +39,17 @@ DeviceNms::DeviceNms(const NmsProblem& problem, DataType index_type, std::size_t
 }
 
 Status DeviceNms::enqueue(cudaStream_t stream) const {
-  const NmsInput input = {boxes_.const_tensor(), scores_.const_tensor(), classes_.const_tensor(),
-                          counts_.const_tensor()};
-  const NmsOutput output = {out_count_.tensor(), out_indices_.tensor(), out_boxes_.tensor(),
-                            out_scores_.tensor(), out_classes_.tensor()};
+  NmsInput input;
+  input.boxes = boxes_.const_tensor();
+  input.scores = scores_.const_tensor();
+  input.classes = classes_.const_tensor();
+  input.counts = counts_.const_tensor();
+  input.offsets = offsets_.const_tensor();
+  input.max_image_boxes = max_image_boxes_;
+  input.iou_thresholds = iou_thresholds_.const_tensor();
+  const NmsOutput output = {out_count_.tensor(),        out_indices_.tensor(), out_boxes_.tensor(),
+                            out_scores_.tensor(),       out_classes_.tensor(), out_keep_.tensor(),
+                            out_suppressed_by_.tensor()};
   return nms(options_, input, output,
              Execution::cuda(stream, workspace_->data(), workspace_->size()));
 }
@@ -47,18 +59,21 @@ void DeviceNms::upload(const NmsProblem& problem) {
   scores_.upload(problem.scores);
   classes_.upload(problem.classes);
   counts_.upload(problem.counts);
+  offsets_.upload(problem.offsets);
+  iou_thresholds_.upload(problem.iou_thresholds);
 }
 
 void DeviceNms::poison() {
-  for (DeviceTensor* output :
-       {&out_count_, &out_indices_, &out_boxes_, &out_scores_, &out_classes_})
+  for (DeviceTensor* output : {&out_count_, &out_indices_, &out_boxes_, &out_scores_, &out_classes_,
+                               &out_keep_, &out_suppressed_by_})
     output->poison();
 }
 
 NmsResult DeviceNms::download() const {
   workspace_->check_guards();
-  return {out_count_.download(), out_indices_.download(), out_boxes_.download(),
-          out_scores_.download(), out_classes_.download()};
+  return {out_count_.download(),        out_indices_.download(), out_boxes_.download(),
+          out_scores_.download(),       out_classes_.download(), out_keep_.download(),
+          out_suppressed_by_.download()};
 }
 
 NmsResult reference_result(const NmsProblem& problem, DataType index_type) {

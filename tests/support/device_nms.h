@@ -28,8 +28,10 @@ class DeviceNms {
 
  private:
   NmsOptions options_;
-  DeviceTensor boxes_, scores_, classes_, counts_;
-  DeviceTensor out_count_, out_indices_, out_boxes_, out_scores_, out_classes_;
+  std::int64_t max_image_boxes_ = NmsOptions::kNoLimit;
+  DeviceTensor boxes_, scores_, classes_, counts_, offsets_, iou_thresholds_;
+  DeviceTensor out_count_, out_indices_, out_boxes_, out_scores_, out_classes_, out_keep_,
+      out_suppressed_by_;
   std::unique_ptr<Workspace> workspace_;
 };
 

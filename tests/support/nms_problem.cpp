@@ -1,5 +1,7 @@
 #include "nms_problem.h"
 
+#include "nms_definition.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -10,138 +12,6 @@ namespace cudet::test {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-// Every operation in double and then rounded to float32: double has more than twice the digits, so
-// this is the correctly rounded float32 operation whatever the compiler contracts.
-float subtract(float a, float b) {
-  return static_cast<float>(static_cast<double>(a) - static_cast<double>(b));
-}
-float add(float a, float b) {
-  return static_cast<float>(static_cast<double>(a) + static_cast<double>(b));
-}
-float multiply(float a, float b) {
-  return static_cast<float>(static_cast<double>(a) * static_cast<double>(b));
-}
-
-float box_area(const Corners& box) {
-  return multiply(subtract(box.x2, box.x1), subtract(box.y2, box.y1));
-}
-
-std::int64_t existing_boxes(const NmsProblem& problem, std::int64_t image) {
-  if (!problem.counts.present()) return problem.n();
-  const std::int64_t count = problem.counts.integer(static_cast<std::size_t>(image));
-  return std::min(std::max<std::int64_t>(count, 0), problem.n());
-}
-
-bool is_candidate(const NmsProblem& problem, std::int64_t image, std::int64_t index) {
-  if (index >= existing_boxes(problem, image)) return false;
-  return problem.scores.real(static_cast<std::size_t>(image * problem.n() + index)) >
-         problem.options.score_threshold;
-}
-
-/// Copies of image `image`, read once, for the quadratic loops below.
-struct Image {
-  std::vector<Corners> corners;
-  std::vector<float> scores;
-  std::vector<std::int64_t> classes;
-};
-
-Image read_image(const NmsProblem& problem, std::int64_t image) {
-  Image copy;
-  const bool with_classes = problem.classes.present() && !problem.options.class_agnostic;
-  for (std::int64_t i = 0; i < problem.n(); ++i) {
-    const auto element = static_cast<std::size_t>(image * problem.n() + i);
-    copy.corners.push_back(corners_of(problem, image, i));
-    copy.scores.push_back(problem.scores.real(element));
-    copy.classes.push_back(with_classes ? problem.classes.integer(element) : 0);
-  }
-  return copy;
-}
-
-bool visited_before(const Image& image, std::int64_t a, std::int64_t b) {
-  const float score_a = image.scores[static_cast<std::size_t>(a)];
-  const float score_b = image.scores[static_cast<std::size_t>(b)];
-  return score_a > score_b || (score_a == score_b && a < b);
-}
-
-bool suppresses(const Image& image, std::int64_t a, std::int64_t b, float iou_threshold) {
-  const auto first = static_cast<std::size_t>(a);
-  const auto second = static_cast<std::size_t>(b);
-  return image.classes[first] == image.classes[second] &&
-         float32_iou(image.corners[first], image.corners[second]) > iou_threshold;
-}
-
-/// The kept indices against the definition.
-std::string wrong_selection(const NmsProblem& problem, std::int64_t image_index,
-                            const std::vector<std::int64_t>& kept) {
-  const Image image = read_image(problem, image_index);
-  const float threshold = problem.options.iou_threshold;
-  std::vector<bool> is_kept(static_cast<std::size_t>(problem.n()), false);
-  for (std::size_t k = 0; k < kept.size(); ++k) {
-    const std::int64_t index = kept[k];
-    if (index < 0 || index >= problem.n()) return "kept index out of range";
-    if (is_kept[static_cast<std::size_t>(index)]) return "an index is kept twice";
-    is_kept[static_cast<std::size_t>(index)] = true;
-    if (!is_candidate(problem, image_index, index)) {
-      return "kept box " + std::to_string(index) + " is no candidate";
-    }
-    if (k > 0 && !visited_before(image, kept[k - 1], index)) {
-      return "slots " + std::to_string(k - 1) + " and " + std::to_string(k) + " are out of order";
-    }
-    for (std::size_t j = 0; j < k; ++j) {
-      if (suppresses(image, kept[j], index, threshold)) {
-        return "box " + std::to_string(index) + " is kept, but " + std::to_string(kept[j]) +
-               " suppresses it";
-      }
-    }
-  }
-  const bool full = static_cast<std::int64_t>(kept.size()) == problem.capacity();
-  for (std::int64_t i = 0; i < problem.n(); ++i) {
-    if (is_kept[static_cast<std::size_t>(i)] || !is_candidate(problem, image_index, i)) continue;
-    if (full && (kept.empty() || visited_before(image, kept.back(), i))) continue;
-    const bool suppressed = std::any_of(kept.begin(), kept.end(), [&](std::int64_t k) {
-      return visited_before(image, k, i) && suppresses(image, k, i, threshold);
-    });
-    if (!suppressed) return "box " + std::to_string(i) + " is dropped, but nothing suppresses it";
-  }
-  return "";
-}
-
-/// Elements [slot] of an output against element [source] of its input, or against padding.
-std::string wrong_copy(const char* name, const HostTensor& output, std::size_t slot,
-                       const HostTensor& input, std::int64_t source, int width,
-                       std::int64_t padding) {
-  const auto bytes = static_cast<std::size_t>(size_of(input.type()) * width);
-  const std::uint8_t* got = output.data() + slot * bytes;
-  std::vector<std::uint8_t> expected(bytes);
-  if (source >= 0) {
-    std::memcpy(expected.data(), input.data() + static_cast<std::size_t>(source) * bytes, bytes);
-  } else {
-    std::fill(expected.begin(), expected.end(), padding == 0 ? 0x00 : 0xff);  // 0 or -1
-  }
-  if (std::memcmp(got, expected.data(), bytes) == 0) return "";
-  return "slot " + std::to_string(slot) + " of " + name + " is not " +
-         (source >= 0 ? "element " + std::to_string(source) + " of the input" : "padding");
-}
-
-std::string wrong_slots(const NmsResult& result, const NmsProblem& problem, std::int64_t image,
-                        std::int64_t count) {
-  for (std::int64_t k = 0; k < problem.capacity(); ++k) {
-    const auto slot = static_cast<std::size_t>(image * problem.capacity() + k);
-    const std::int64_t index = result.indices.integer(slot);
-    if (k >= count && index != -1) return "indices are not padded with -1";
-    const std::int64_t source = k < count ? image * problem.n() + index : -1;
-    std::string wrong = wrong_copy("boxes", result.boxes, slot, problem.boxes, source, 4, 0);
-    if (wrong.empty()) {
-      wrong = wrong_copy("scores", result.scores, slot, problem.scores, source, 1, 0);
-    }
-    if (wrong.empty() && problem.classes.present()) {
-      wrong = wrong_copy("classes", result.classes, slot, problem.classes, source, 1, -1);
-    }
-    if (!wrong.empty()) return wrong;
-  }
-  return "";
-}
 
 std::vector<std::int64_t> random_classes(Random& random, DataType type, std::int64_t count) {
   static const std::vector<std::int64_t> narrow = {0, 1, 2, -1, 2147483647, -2147483647 - 1};
@@ -187,9 +57,31 @@ const char* yes_no(bool value) {
 
 }  // namespace
 
+std::int64_t NmsProblem::batch() const {
+  return ragged() ? offsets.shape()[0] - 1 : boxes.shape()[0];
+}
+
+std::int64_t NmsProblem::n() const {
+  if (!ragged()) return boxes.shape()[1];
+  const std::int64_t total = boxes.shape()[0];
+  return max_image_boxes == NmsOptions::kNoLimit ? total : std::min(max_image_boxes, total);
+}
+
+std::int64_t NmsProblem::class_count() const {
+  if (!dense()) return 1;
+  return scores.shape()[ragged() || class_box() ? 1 : 2];
+}
+
 NmsInput NmsProblem::input() const {
-  return {boxes.const_tensor(), scores.const_tensor(), classes.const_tensor(),
-          counts.const_tensor()};
+  NmsInput input;
+  input.boxes = boxes.const_tensor();
+  input.scores = scores.const_tensor();
+  input.classes = classes.const_tensor();
+  input.counts = counts.const_tensor();
+  input.offsets = offsets.const_tensor();
+  input.max_image_boxes = max_image_boxes;
+  input.iou_thresholds = iou_thresholds.const_tensor();
+  return input;
 }
 
 std::string NmsProblem::describe() const {
@@ -201,7 +93,15 @@ std::string NmsProblem::describe() const {
        << yes_no(counts.present()) << ", iou_threshold " << options.iou_threshold
        << ", score_threshold " << options.score_threshold << ", max_outputs " << options.max_outputs
        << ", class_agnostic " << yes_no(options.class_agnostic) << ", legacy_offset "
-       << yes_no(options.legacy_offset);
+       << yes_no(options.legacy_offset) << ", metric " << to_string(options.metric)
+       << ", suppress_equal " << yes_no(options.suppress_equal) << ", inclusive "
+       << yes_no(options.score_threshold_inclusive) << ", sigmoid "
+       << yes_no(options.score_activation == ScoreActivation::sigmoid) << ", pre_nms_top_k "
+       << options.pre_nms_top_k << ", max_outputs_per_class " << options.max_outputs_per_class
+       << ", background_class " << options.background_class << ", dense " << class_count()
+       << (dense() ? class_box() ? " class_box" : " box_class" : " flat") << ", boxes_per_class "
+       << yes_no(boxes_per_class()) << ", ragged " << yes_no(ragged()) << ", max_image_boxes "
+       << max_image_boxes << ", iou_thresholds " << yes_no(iou_thresholds.present());
   return text.str();
 }
 
@@ -216,7 +116,16 @@ NmsProblem make_nms_problem(const std::vector<float>& boxes, const std::vector<f
 }
 
 NmsOutput NmsResult::output() {
-  return {count.tensor(), indices.tensor(), boxes.tensor(), scores.tensor(), classes.tensor()};
+  return {count.tensor(),   indices.tensor(), boxes.tensor(),        scores.tensor(),
+          classes.tensor(), keep.tensor(),    suppressed_by.tensor()};
+}
+
+std::vector<HostTensor*> NmsResult::all() {
+  return {&count, &indices, &boxes, &scores, &classes, &keep, &suppressed_by};
+}
+
+std::vector<const HostTensor*> NmsResult::all() const {
+  return {&count, &indices, &boxes, &scores, &classes, &keep, &suppressed_by};
 }
 
 std::vector<std::int64_t> NmsResult::kept(std::int64_t image) const {
@@ -236,30 +145,26 @@ NmsResult make_nms_result(const NmsProblem& problem, DataType index_type) {
   result.indices = HostTensor(index_type, {batch, slots});
   result.boxes = HostTensor(problem.boxes.type(), {batch, slots, 4});
   result.scores = HostTensor(problem.scores.type(), {batch, slots});
-  if (problem.classes.present()) {
-    result.classes = HostTensor(problem.classes.type(), {batch, slots});
+  if (problem.dense() || problem.classes.present()) {
+    result.classes =
+        HostTensor(problem.dense() ? index_type : problem.classes.type(), {batch, slots});
   }
+  result.keep = HostTensor(DataType::uint8, problem.scores.shape());
+  result.suppressed_by = HostTensor(index_type, problem.scores.shape());
   return result;
 }
 
 testing::AssertionResult same_result(const NmsResult& got, const NmsResult& expected) {
-  struct Pair {
-    const char* name;
-    const HostTensor* got;
-    const HostTensor* expected;
-  };
-  for (const Pair& pair :
-       {Pair{"count", &got.count, &expected.count},
-        Pair{"indices", &got.indices, &expected.indices},
-        Pair{"boxes", &got.boxes, &expected.boxes}, Pair{"scores", &got.scores, &expected.scores},
-        Pair{"classes", &got.classes, &expected.classes}}) {
-    const testing::AssertionResult same = same_bits(*pair.got, *pair.expected);
-    if (!same) return testing::AssertionFailure() << pair.name << ": " << same.message();
+  static const char* const names[] = {"count",   "indices", "boxes",        "scores",
+                                      "classes", "keep",    "suppressed_by"};
+  for (std::size_t i = 0; i < got.all().size(); ++i) {
+    const testing::AssertionResult same = same_bits(*got.all()[i], *expected.all()[i]);
+    if (!same) return testing::AssertionFailure() << names[i] << ": " << same.message();
   }
   return testing::AssertionSuccess();
 }
 
-NmsProblem random_nms_problem(Random& random, std::int64_t largest_n, std::int64_t largest_batch) {
+NmsProblem random_flat_problem(Random& random, std::int64_t largest_n, std::int64_t largest_batch) {
   static const std::vector<DataType> real_types = {DataType::float32, DataType::float32,
                                                    DataType::float16, DataType::bfloat16};
   NmsProblem problem;
@@ -308,55 +213,122 @@ NmsProblem random_nms_problem(Random& random, std::int64_t largest_n, std::int64
   return problem;
 }
 
-Corners corners_of(const NmsProblem& problem, std::int64_t image, std::int64_t index) {
-  const auto first = static_cast<std::size_t>(4 * (image * problem.n() + index));
-  const float a = problem.boxes.real(first);
-  const float b = problem.boxes.real(first + 1);
-  const float c = problem.boxes.real(first + 2);
-  const float d = problem.boxes.real(first + 3);
-  Corners box = {a, b, c, d, false};
-  if (problem.options.format == BoxFormat::xywh) box = {a, b, add(a, c), add(b, d), false};
-  if (problem.options.format == BoxFormat::cxcywh) {
-    const float half_width = multiply(0.5f, c);
-    const float half_height = multiply(0.5f, d);
-    box = {subtract(a, half_width), subtract(b, half_height), add(a, half_width),
-           add(b, half_height), false};
-  }
-  if (problem.options.legacy_offset) {
-    box.x2 = add(box.x2, 1.0f);
-    box.y2 = add(box.y2, 1.0f);
-  }
-  box.valid = box.x1 <= box.x2 && box.y1 <= box.y2;
-  for (const float corner : {box.x1, box.y1, box.x2, box.y2})
-    box.valid = box.valid && std::fabs(corner) <= 0x1p62f;
-  return box;
+namespace {
+
+const std::vector<DataType> kIntegers = {DataType::int32, DataType::int64};
+
+/// The same boxes with scores for several classes.
+void make_dense(Random& random, NmsProblem& problem) {
+  const std::int64_t batch = problem.batch();
+  const std::int64_t classes = random.integer(1, random.chance(0.2) ? 20 : 4);
+  const std::int64_t n = problem.n() / (random.chance(0.5) ? classes : 1);
+  const auto distribution = static_cast<BoxDistribution>(random.integer(0, kBoxDistributions - 1));
+  const auto score_distribution =
+      static_cast<ScoreDistribution>(random.integer(0, kScoreDistributions - 1));
+  const bool class_box = random.chance(0.4);
+  problem.options.score_layout = class_box ? ScoreLayout::class_box : ScoreLayout::box_class;
+  problem.classes = HostTensor();
+  problem.scores = HostTensor::of_reals(
+      problem.scores.type(), {batch, class_box ? classes : n, class_box ? n : classes},
+      random_scores(random, score_distribution, batch * n * classes));
+  std::vector<std::int64_t> shape = {batch, n, 4};
+  if (random.chance(0.3)) shape.insert(shape.begin() + 2, classes);
+  const std::int64_t boxes = shape.size() == 4 ? batch * n * classes : batch * n;
+  problem.boxes =
+      HostTensor::of_reals(problem.boxes.type(), shape,
+                           random_boxes(random, distribution, boxes, problem.options.format));
 }
 
-float float32_iou(const Corners& a, const Corners& b) {
-  if (!a.valid || !b.valid) return 0.0f;
-  const float width = subtract(std::fmin(a.x2, b.x2), std::fmax(a.x1, b.x1));
-  const float height = subtract(std::fmin(a.y2, b.y2), std::fmax(a.y1, b.y1));
-  if (width <= 0.0f || height <= 0.0f) return 0.0f;
-  const float intersection = multiply(width, height);
-  const float box_union = subtract(add(box_area(a), box_area(b)), intersection);
-  if (box_union == 0.0f) return 0.0f;
-  return static_cast<float>(static_cast<double>(intersection) / static_cast<double>(box_union));
+/// The same arrays with the batch and n merged, and images of different sizes.
+void make_ragged(Random& random, NmsProblem& problem) {
+  const auto merged = [](const HostTensor& tensor) {
+    if (!tensor.present()) return tensor;
+    std::vector<std::int64_t> shape = tensor.shape();
+    shape[1] *= shape[0];
+    shape.erase(shape.begin());
+    HostTensor copy(tensor.type(), shape);
+    std::copy(tensor.data(), tensor.data() + tensor.byte_count(), copy.data());
+    return copy;
+  };
+  const std::int64_t total = problem.batch() * problem.n();
+  const std::int64_t batch = random.integer(0, 5);
+  problem.options.score_layout = ScoreLayout::box_class;
+  problem.boxes = merged(problem.boxes);
+  problem.scores = merged(problem.scores);
+  problem.classes = merged(problem.classes);
+  problem.counts = HostTensor();
+  std::vector<std::int64_t> offsets;
+  for (std::int64_t b = 0; b <= batch; ++b)
+    offsets.push_back(random.integer(0, total));
+  std::sort(offsets.begin(), offsets.end());
+  if (random.chance(0.2)) offsets.front() = -3;
+  if (random.chance(0.2)) offsets.back() = total + 5;
+  problem.offsets = HostTensor::of_integers(random.pick(kIntegers), {batch + 1}, offsets);
+  if (random.chance(0.3)) problem.max_image_boxes = random.integer(0, total + 1);
 }
 
-testing::AssertionResult is_nms_of(const NmsResult& result, const NmsProblem& problem) {
-  for (std::int64_t image = 0; image < problem.batch(); ++image) {
-    const std::int64_t count = result.count.integer(static_cast<std::size_t>(image));
-    if (count < 0 || count > problem.capacity()) {
-      return testing::AssertionFailure() << "count " << count << " of image " << image;
-    }
-    std::string wrong = wrong_selection(problem, image, result.kept(image));
-    if (wrong.empty()) wrong = wrong_slots(result, problem, image, count);
-    if (!wrong.empty()) {
-      return testing::AssertionFailure()
-             << "image " << image << ": " << wrong << "; " << problem.describe();
+void pick_score_options(Random& random, NmsProblem& problem) {
+  NmsOptions& options = problem.options;
+  options.score_threshold_inclusive = random.chance(0.3);
+  if (random.chance(0.3)) {
+    options.score_activation = ScoreActivation::sigmoid;
+    if (random.chance(0.7)) {
+      options.score_threshold = random.pick(std::vector<float>{
+          -1.0f, 0.0f, 1e-30f, 0.05f, 0.5f, 0.6f, 0.625f, std::nextafterf(1.0f, 0.0f), 1.0f, 2.0f});
     }
   }
-  return testing::AssertionSuccess();
+  if (random.chance(0.3)) {
+    options.pre_nms_top_k =
+        random.integer(0, random.chance(0.1) ? 2 * problem.elements() : problem.elements() / 2 + 1);
+  }
+}
+
+void pick_class_options(Random& random, NmsProblem& problem) {
+  NmsOptions& options = problem.options;
+  if (random.chance(0.3)) options.max_outputs_per_class = random.integer(0, 6);
+  if (random.chance(0.3)) options.background_class = random.integer(-1, 2);
+  if (problem.class_aware() && random.chance(0.3)) {
+    std::vector<float> thresholds;
+    const std::int64_t count = problem.dense() ? problem.class_count() : random.integer(0, 4);
+    for (std::int64_t c = 0; c < count; ++c) {
+      thresholds.push_back(
+          random.pick(std::vector<float>{options.iou_threshold, 0.0f, 0.3f, 1.0f, std::nanf("")}));
+    }
+    problem.iou_thresholds = HostTensor::of_reals(DataType::float32, {count}, thresholds);
+  }
+}
+
+/// A metric, and sometimes a threshold that two boxes of the problem meet exactly.
+void pick_metric(Random& random, NmsProblem& problem) {
+  NmsOptions& options = problem.options;
+  options.suppress_equal = random.chance(0.3);
+  if (random.chance(0.6)) return;
+  options.metric = static_cast<OverlapMetric>(random.integer(0, 4));
+  const bool signed_metric =
+      options.metric != OverlapMetric::iou && options.metric != OverlapMetric::min_area;
+  if (signed_metric) options.iou_threshold = random.uniform_float(-1.0f, 1.0f);
+  if (problem.batch() == 0 || random.chance(0.3)) return;
+  const std::int64_t image = random.integer(0, problem.batch() - 1);
+  const std::int64_t boxes = boxes_of_image(problem, image) * problem.class_count();
+  if (boxes == 0) return;
+  const Corners a = corners_of(problem, image, random.integer(0, boxes - 1));
+  const Corners b = corners_of(problem, image, random.integer(0, boxes - 1));
+  if (!a.valid || !b.valid) return;
+  const float value = float32_overlap(options.metric, a, b);
+  if (value >= (signed_metric ? -1.0f : 0.0f) && value <= 1.0f) options.iou_threshold = value;
+}
+
+}  // namespace
+
+NmsProblem random_nms_problem(Random& random, std::int64_t largest_n, std::int64_t largest_batch) {
+  NmsProblem problem = random_flat_problem(random, largest_n, largest_batch);
+  if (random.chance(0.3)) return problem;
+  if (random.chance(0.4)) make_dense(random, problem);
+  if (!problem.class_box() && random.chance(0.3)) make_ragged(random, problem);
+  pick_score_options(random, problem);
+  pick_class_options(random, problem);
+  pick_metric(random, problem);
+  return problem;
 }
 
 }  // namespace cudet::test

@@ -17,15 +17,27 @@ namespace cudet::test {
 
 struct NmsProblem {
   NmsOptions options;
-  HostTensor boxes;    ///< [batch, n, 4]
-  HostTensor scores;   ///< [batch, n]
-  HostTensor classes;  ///< [batch, n] or absent
-  HostTensor counts;   ///< [batch] or absent
+  HostTensor boxes;           ///< [batch, n, 4] and the other forms of NmsInput
+  HostTensor scores;          ///< [batch, n] and the other forms
+  HostTensor classes;         ///< [batch, n] or absent
+  HostTensor counts;          ///< [batch] or absent
+  HostTensor offsets;         ///< [batch + 1] or absent
+  HostTensor iou_thresholds;  ///< [T] or absent
+  std::int64_t max_image_boxes = NmsOptions::kNoLimit;
 
-  std::int64_t batch() const { return boxes.shape()[0]; }
-  std::int64_t n() const { return boxes.shape()[1]; }
+  bool ragged() const { return offsets.present(); }
+  bool dense() const { return scores.shape().size() == (ragged() ? 2u : 3u); }
+  bool class_box() const { return dense() && options.score_layout == ScoreLayout::class_box; }
+  bool boxes_per_class() const {
+    return boxes.shape().size() == scores.shape().size() + 1 && dense();
+  }
+  bool class_aware() const { return (dense() || classes.present()) && !options.class_agnostic; }
+  std::int64_t batch() const;
+  std::int64_t n() const;
+  std::int64_t class_count() const;
+  std::int64_t elements() const { return n() * class_count(); }
   std::int64_t capacity() const {
-    return options.max_outputs == NmsOptions::kNoLimit ? n() : options.max_outputs;
+    return options.max_outputs == NmsOptions::kNoLimit ? elements() : options.max_outputs;
   }
 
   /// Read-only views of the host arrays.
@@ -40,8 +52,11 @@ NmsProblem make_nms_problem(const std::vector<float>& boxes, const std::vector<f
                             float iou_threshold);
 
 struct NmsResult {
-  HostTensor count, indices, boxes, scores, classes;
+  HostTensor count, indices, boxes, scores, classes, keep, suppressed_by;
   NmsOutput output();
+  /// All seven, in this order.
+  std::vector<HostTensor*> all();
+  std::vector<const HostTensor*> all() const;
   /// Indices that image `image` keeps.
   std::vector<std::int64_t> kept(std::int64_t image) const;
 };
@@ -52,24 +67,12 @@ NmsResult make_nms_result(const NmsProblem& problem, DataType index_type = DataT
 /// All outputs bit for bit.
 testing::AssertionResult same_result(const NmsResult& got, const NmsResult& expected);
 
-/// Options, types, formats, classes, counts, limits and thresholds at random, with thresholds that
+/// Options, forms of input, types, formats, limits and thresholds at random, with thresholds that
 /// are met exactly among them; at most `largest_n` boxes an image and `largest_batch` images.
 NmsProblem random_nms_problem(Random& random, std::int64_t largest_n, std::int64_t largest_batch);
 
-/// A box as include/cudet/box.h reads it.
-struct Corners {
-  float x1, y1, x2, y2;
-  bool valid;
-};
-Corners corners_of(const NmsProblem& problem, std::int64_t image, std::int64_t index);
-
-/// IoU with every operation rounded to float32; 0 for invalid boxes and for 0 / 0.
-float float32_iou(const Corners& a, const Corners& b);
-
-/// True where `result`, with every output present, is what the definition asks for: kept boxes are
-/// candidates in order, none of them suppressed by an earlier one; every other candidate is
-/// suppressed by a kept one before it or lies beyond the limit; values are copies and slots behind
-/// the count are padding. This determines the result uniquely.
-testing::AssertionResult is_nms_of(const NmsResult& result, const NmsProblem& problem);
+/// A flat problem of the options that have been there from the beginning: greedy IoU, batches of
+/// equal images.
+NmsProblem random_flat_problem(Random& random, std::int64_t largest_n, std::int64_t largest_batch);
 
 }  // namespace cudet::test

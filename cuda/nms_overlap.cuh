@@ -1,0 +1,244 @@
+// Whether two boxes overlap too much. There are two tests. The fast one serves the plain IoU with
+// one threshold for all boxes and divides nothing, see iou_threshold.h. The general one serves
+// every metric and threshold and divides as the definition does.
+#pragma once
+
+#include "nms_arguments.cuh"
+
+namespace cudet::device {
+
+/// Corners of a box that overlaps nothing: for the fast test the empty box at the origin, whose
+/// intersection with every valid box is not positive, for the general one a mark of its own, as it
+/// asks more than the intersection.
+template <bool kGeneral>
+__device__ __forceinline__ float4 no_box() {
+  const float mark = kGeneral ? __uint_as_float(0x7fffffffu) : 0.0f;  // NaN
+  return make_float4(mark, 0.0f, 0.0f, 0.0f);
+}
+
+/// Corners of the box at `position` of all boxes; an invalid one overlaps nothing.
+template <bool kGeneral>
+__device__ __forceinline__ float4 load_nms_box(const BoxArray& boxes, std::int64_t position) {
+  const Corners box = load_corners(boxes, position);
+  return is_valid(box) ? make_float4(box.x1, box.y1, box.x2, box.y2) : no_box<kGeneral>();
+}
+
+/// Negative where the IoU, as a correctly rounded division gives it, exceeds the threshold; never
+/// NaN and never -0 otherwise, so that the sign bit is the decision. See iou_threshold.h.
+__device__ __forceinline__ float threshold_margin(float intersection, float union_area,
+                                                  const IouThreshold& threshold) {
+  return __fmaf_rn(threshold.half_step, union_area,
+                   __fmaf_rn(threshold.value, union_area, -intersection));
+}
+
+/// The same decision for unions however small.
+__device__ __forceinline__ bool exceeds_carefully(float intersection, float union_area,
+                                                  const IouThreshold& threshold) {
+  const double bound = threshold.midpoint * static_cast<double>(union_area);
+  const auto value = static_cast<double>(intersection);
+  return value > bound || (threshold.odd && value == bound && value > 0.0);
+}
+
+/// a / b, and 0 where b is 0.
+__device__ __forceinline__ float ratio(float a, float b) {
+  return b == 0.0f ? 0.0f : __fdiv_rn(a, b);
+}
+
+/// The metric of two valid boxes; include/cudet/nms.h has the formulas. Symmetric to the last bit.
+__device__ __forceinline__ float overlap_value(OverlapMetric metric, const Corners& a,
+                                               const Corners& b) {
+  const float common = fmaxf(intersection(a, b), 0.0f);
+  const float area_a = area(a);
+  const float area_b = area(b);
+  if (metric == OverlapMetric::min_area) return ratio(common, fminf(area_a, area_b));
+  const float union_area = __fsub_rn(__fadd_rn(area_a, area_b), common);
+  const float iou = ratio(common, union_area);
+  if (metric == OverlapMetric::iou) return iou;
+
+  const float width = __fsub_rn(fmaxf(a.x2, b.x2), fminf(a.x1, b.x1));
+  const float height = __fsub_rn(fmaxf(a.y2, b.y2), fminf(a.y1, b.y1));
+  if (metric == OverlapMetric::giou) {
+    const float enclosing = __fmul_rn(width, height);
+    return __fsub_rn(iou, ratio(__fsub_rn(enclosing, union_area), enclosing));
+  }
+  const float dx = __fmul_rn(0.5f, __fadd_rn(__fsub_rn(a.x1, b.x1), __fsub_rn(a.x2, b.x2)));
+  const float dy = __fmul_rn(0.5f, __fadd_rn(__fsub_rn(a.y1, b.y1), __fsub_rn(a.y2, b.y2)));
+  const float squared_distance = __fmaf_rn(dx, dx, __fmul_rn(dy, dy));
+  const float squared_diagonal = __fmaf_rn(width, width, __fmul_rn(height, height));
+  const float diou = __fsub_rn(iou, ratio(squared_distance, squared_diagonal));
+  if (metric == OverlapMetric::diou) return diou;
+
+  constexpr float kFourOverPiSquared = 0.405284735f;
+  const float difference =
+      __fsub_rn(pinned::aspect_angle(__fsub_rn(b.x2, b.x1), __fsub_rn(b.y2, b.y1)),
+                pinned::aspect_angle(__fsub_rn(a.x2, a.x1), __fsub_rn(a.y2, a.y1)));
+  const float v = __fmul_rn(kFourOverPiSquared, __fmul_rn(difference, difference));
+  const float alpha = ratio(v, __fadd_rn(__fsub_rn(1.0f, iou), v));
+  return __fsub_rn(diou, __fmul_rn(alpha, v));
+}
+
+/// A box in registers, as the loops over other boxes need it.
+struct NmsBox {
+  Corners corners;
+  float area;
+  bool careful;     ///< of the fast test: unions with this box may be too small for the margin
+  float threshold;  ///< of the general test
+  std::int64_t class_id;
+};
+
+template <bool kGeneral>
+__device__ __forceinline__ NmsBox make_nms_box(const NmsArguments& arguments, float4 corners,
+                                               std::int64_t class_id) {
+  NmsBox box = {{corners.x, corners.y, corners.z, corners.w}, 0.0f, false, 0.0f, class_id};
+  if constexpr (kGeneral) {
+    box.threshold = arguments.threshold;
+    if (arguments.class_thresholds != nullptr && class_id >= 0 &&
+        class_id < arguments.class_threshold_count) {
+      box.threshold = arguments.class_thresholds[class_id];
+    }
+  } else {
+    box.area = area(box.corners);
+    box.careful = box.area < arguments.iou_threshold.careful_below;
+  }
+  return box;
+}
+
+/// The general test.
+__device__ __forceinline__ bool overlaps_generally(const NmsArguments& arguments, const NmsBox& box,
+                                                   const Corners& other) {
+  if (!(box.corners.x1 == box.corners.x1 && other.x1 == other.x1)) return false;
+  const float value = overlap_value(arguments.metric, box.corners, other);
+  return value > box.threshold || (arguments.suppress_equal && value == box.threshold);
+}
+
+/// Either test, for a single pair.
+template <bool kGeneral>
+__device__ __forceinline__ bool overlaps(const NmsArguments& arguments, const NmsBox& box,
+                                         const Corners& other) {
+  if constexpr (kGeneral) return overlaps_generally(arguments, box, other);
+  const float common = intersection(box.corners, other);
+  const float union_area = __fsub_rn(__fadd_rn(box.area, area(other)), common);
+  return box.careful ? exceeds_carefully(common, union_area, arguments.iou_threshold)
+                     : threshold_margin(common, union_area, arguments.iou_threshold) < 0.0f;
+}
+
+/// Boxes in shared memory that many threads compare theirs with.
+struct SharedBoxes {
+  float4* corners;
+  float* areas;           ///< for the fast test
+  std::int64_t* classes;  ///< where classes are compared
+
+  __device__ Corners at(int i) const {
+    const float4 c = corners[i];
+    return {c.x, c.y, c.z, c.w};
+  }
+
+  /// Stores `box` as number `i`.
+  template <bool kGeneral>
+  __device__ void store(int i, const NmsBox& box) const {
+    corners[i] = make_float4(box.corners.x1, box.corners.y1, box.corners.x2, box.corners.y2);
+    if constexpr (!kGeneral) areas[i] = box.area;
+    if (classes != nullptr) classes[i] = box.class_id;
+  }
+};
+
+/// For each of kRows boxes, which of the 32 shared boxes from `first` on overlap it.
+template <bool kGeneral, int kRows>
+__device__ __forceinline__ void overlaps_of_rows(const NmsArguments& arguments, const NmsBox* rows,
+                                                 const SharedBoxes& columns, int first,
+                                                 unsigned* bits) {
+  constexpr int kColumns = 32;
+  if constexpr (kGeneral) {
+    for (int k = 0; k < kRows; ++k)
+      bits[k] = 0u;
+#pragma unroll 1
+    for (int i = 0; i < kColumns; ++i) {
+      const Corners other = columns.at(first + i);
+#pragma unroll
+      for (int k = 0; k < kRows; ++k) {
+        const bool overlap = overlaps_generally(arguments, rows[k], other);
+        bits[k] |= static_cast<unsigned>(overlap) << i;
+      }
+    }
+  } else {
+    unsigned signs[static_cast<unsigned>(kRows)] = {};
+#pragma unroll 8
+    for (int i = 0; i < kColumns; ++i) {
+      const Corners other = columns.at(first + i);
+      const float other_area = columns.areas[first + i];
+#pragma unroll
+      for (int k = 0; k < kRows; ++k) {
+        const float common = intersection(rows[k].corners, other);
+        const float union_area = __fsub_rn(__fadd_rn(rows[k].area, other_area), common);
+        // The sign bit is the decision; shifting it in costs one operation.
+        const float margin = threshold_margin(common, union_area, arguments.iou_threshold);
+        signs[k] = __funnelshift_l(__float_as_uint(margin), signs[k], 1);
+      }
+    }
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) {
+      bits[k] = __brev(signs[k]);
+      if (!rows[k].careful) continue;
+      bits[k] = 0u;
+#pragma unroll 1
+      for (int i = 0; i < kColumns; ++i) {
+        const float common = intersection(rows[k].corners, columns.at(first + i));
+        const float union_area =
+            __fsub_rn(__fadd_rn(rows[k].area, columns.areas[first + i]), common);
+        const bool overlap = exceeds_carefully(common, union_area, arguments.iou_threshold);
+        bits[k] |= static_cast<unsigned>(overlap) << i;
+      }
+    }
+  }
+}
+
+/// Which of the 32 shared boxes from `first` on are of the class of `box`.
+__device__ __forceinline__ unsigned same_class_bits(const NmsBox& box, const SharedBoxes& columns,
+                                                    int first) {
+  unsigned bits = 0u;
+#pragma unroll 8
+  for (int i = 0; i < 32; ++i)
+    bits |= static_cast<unsigned>(columns.classes[first + i] == box.class_id) << i;
+  return bits;
+}
+
+/// Shared boxes come in groups, filled up with boxes that overlap nothing: a thread looks at its
+/// result once a group and not after each box.
+constexpr int kSharedBoxGroup = 4;
+
+__device__ __forceinline__ int round_up_to_group(int count) {
+  return (count + kSharedBoxGroup - 1) / kSharedBoxGroup * kSharedBoxGroup;
+}
+
+/// True where `box` overlaps one of the first `count` shared boxes, a multiple of kSharedBoxGroup;
+/// with kCompareClasses, one of its class.
+template <bool kCompareClasses, bool kGeneral>
+__device__ __forceinline__ bool overlaps_any(const NmsArguments& arguments, const NmsBox& box,
+                                             const SharedBoxes& others, int count) {
+  if constexpr (kGeneral) {
+#pragma unroll 1
+    for (int i = 0; i < count; ++i) {
+      if (kCompareClasses && others.classes[i] != box.class_id) continue;
+      if (overlaps_generally(arguments, box, others.at(i))) return true;
+    }
+    return false;
+  } else {
+    const IouThreshold& threshold = arguments.iou_threshold;
+    for (int first = 0; first < count; first += kSharedBoxGroup) {
+      unsigned signs = 0u;
+#pragma unroll
+      for (int i = 0; i < kSharedBoxGroup; ++i) {
+        const float common = intersection(box.corners, others.at(first + i));
+        const float union_area = __fsub_rn(__fadd_rn(box.area, others.areas[first + i]), common);
+        unsigned sign = __float_as_uint(threshold_margin(common, union_area, threshold));
+        if (box.careful) sign = exceeds_carefully(common, union_area, threshold) ? ~0u : 0u;
+        if (kCompareClasses && others.classes[first + i] != box.class_id) sign = 0u;
+        signs |= sign;
+      }
+      if ((signs >> 31) != 0u) return true;
+    }
+    return false;
+  }
+}
+
+}  // namespace cudet::device
