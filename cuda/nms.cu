@@ -59,6 +59,7 @@ NmsArguments make_arguments(const NmsPlan& plan, const NmsOptions& options, cons
   arguments.boxes_per_class = shape.boxes_per_class;
   arguments.class_box = shape.dense && options.score_layout == ScoreLayout::class_box;
   arguments.sigmoid = options.score_activation == ScoreActivation::sigmoid;
+  arguments.reorder_corners = options.reorder_corners;
   arguments.total = shape.total;
   arguments.n = shape.n;
   arguments.class_count = shape.classes;

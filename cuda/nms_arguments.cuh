@@ -43,6 +43,7 @@ struct NmsArguments {
   bool boxes_per_class;
   bool class_box;  ///< dense scores lie class after class
   bool sigmoid;
+  bool reorder_corners;
   std::int64_t total;
   std::int64_t n;
   std::int64_t class_count;

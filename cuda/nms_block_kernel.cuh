@@ -161,8 +161,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kGeneral ? 1 : 2)
     float4 loaded = no_box<kGeneral>();
     std::int64_t class_id = 0;
     if (mine[k].alive) {
-      loaded =
-          load_nms_box<kGeneral>(arguments.boxes, box_position(arguments, image, mine[k].element));
+      loaded = load_nms_box<kGeneral>(arguments, box_position(arguments, image, mine[k].element));
       if constexpr (kClassAware) class_id = load_class(arguments, image, mine[k].element);
     }
     box[k] = make_nms_box<kGeneral>(arguments, loaded, class_id);

@@ -18,8 +18,16 @@ __device__ __forceinline__ float4 no_box() {
 
 /// Corners of the box at `position` of all boxes; an invalid one overlaps nothing.
 template <bool kGeneral>
-__device__ __forceinline__ float4 load_nms_box(const BoxArray& boxes, std::int64_t position) {
-  const Corners box = load_corners(boxes, position);
+__device__ __forceinline__ float4 load_nms_box(const NmsArguments& arguments,
+                                               std::int64_t position) {
+  const BoxArray& boxes = arguments.boxes;
+  Corners box = to_corners(load_box(boxes, position), boxes.format, false);
+  if (arguments.reorder_corners) {  // NaN stays where it is
+    const Corners b = box;
+    if (b.x2 < b.x1) box = {b.x2, box.y1, b.x1, box.y2};
+    if (b.y2 < b.y1) box = {box.x1, b.y2, box.x2, b.y1};
+  }
+  box = to_corners(box, BoxFormat::xyxy, boxes.legacy_offset);
   return is_valid(box) ? make_float4(box.x1, box.y1, box.x2, box.y2) : no_box<kGeneral>();
 }
 

@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(kNmsThreads)
   const NmsImage image = locate_image(arguments, where.image);
   const std::uint32_t element = workspace.order[start + position];
   workspace.boxes[start + position] =
-      load_nms_box<kGeneral>(arguments.boxes, box_position(arguments, image, element));
+      load_nms_box<kGeneral>(arguments, box_position(arguments, image, element));
   if constexpr (kClassAware) {
     workspace.classes[start + position] = load_class(arguments, image, element);
   }

@@ -84,6 +84,9 @@ struct NmsOptions {
 
   BoxFormat format = BoxFormat::xyxy;  ///< See box.h.
   bool legacy_offset = false;          ///< Width and height count one more; see box.h.
+
+  /// True: corners are put in order first, x1 <= x2 and y1 <= y2, so that no box is inverted.
+  bool reorder_corners = false;
 };
 
 /// Boxes and scores come in one of two forms, which the rank of the scores tells apart.

@@ -58,6 +58,13 @@ struct Box {
   bool valid;
 };
 
+/// True where the corners are those of a valid box.
+inline bool has_valid_corners(const Box& box) {
+  const float limit = 0x1p62f;
+  return -limit <= box.x1 && box.x1 <= box.x2 && box.x2 <= limit &&  //
+         -limit <= box.y1 && box.y1 <= box.y2 && box.y2 <= limit;
+}
+
 /// Box `index` of a [..., 4] tensor, converted to corners in float32.
 inline Box box_at(const Tensor& boxes, std::int64_t index, BoxFormat format, bool legacy_offset) {
   const float a = real_at(boxes, 4 * index);
@@ -73,9 +80,7 @@ inline Box box_at(const Tensor& boxes, std::int64_t index, BoxFormat format, boo
     box.x2 += 1.0f;
     box.y2 += 1.0f;
   }
-  const float limit = 0x1p62f;
-  box.valid = -limit <= box.x1 && box.x1 <= box.x2 && box.x2 <= limit &&  //
-              -limit <= box.y1 && box.y1 <= box.y2 && box.y2 <= limit;
+  box.valid = has_valid_corners(box);
   return box;
 }
 

@@ -1,8 +1,25 @@
 #include "nms_candidates.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace cudet::reference {
+namespace {
+
+Box candidate_box(const NmsOptions& options, const Tensor& boxes, std::int64_t index) {
+  if (!options.reorder_corners) return box_at(boxes, index, options.format, options.legacy_offset);
+  Box box = box_at(boxes, index, options.format, false);
+  if (box.x2 < box.x1) std::swap(box.x1, box.x2);
+  if (box.y2 < box.y1) std::swap(box.y1, box.y2);
+  if (options.legacy_offset) {
+    box.x2 += 1.0f;
+    box.y2 += 1.0f;
+  }
+  box.valid = has_valid_corners(box);
+  return box;
+}
+
+}  // namespace
 
 ImageRange image_range(const NmsInput& input, const NmsShape& shape, std::int64_t image) {
   if (shape.ragged) {
@@ -38,7 +55,7 @@ std::vector<Candidate> elements_of(const NmsOptions& options, const NmsInput& in
         element.class_id = integer_at(input.classes, image.first_box + i);
       }
       element.score = real_at(input.scores, element.score_element);
-      element.box = box_at(input.boxes, element.box_element, options.format, options.legacy_offset);
+      element.box = candidate_box(options, input.boxes, element.box_element);
       elements.push_back(element);
     }
   }

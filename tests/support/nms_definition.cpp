@@ -5,7 +5,7 @@
 #include <cstring>
 #include <limits>
 #include <map>
-#include <numeric>
+#include <utility>
 
 namespace cudet::test {
 namespace {
@@ -315,6 +315,10 @@ Corners corners_of(const NmsProblem& problem, std::int64_t image, std::int64_t e
     const float half_height = multiply(0.5f, d);
     box = {subtract(a, half_width), subtract(b, half_height), add(a, half_width),
            add(b, half_height), false};
+  }
+  if (problem.options.reorder_corners) {
+    if (box.x1 > box.x2) std::swap(box.x1, box.x2);
+    if (box.y1 > box.y2) std::swap(box.y1, box.y2);
   }
   if (problem.options.legacy_offset) {
     box.x2 = add(box.x2, 1.0f);

@@ -93,8 +93,9 @@ std::string NmsProblem::describe() const {
        << yes_no(counts.present()) << ", iou_threshold " << options.iou_threshold
        << ", score_threshold " << options.score_threshold << ", max_outputs " << options.max_outputs
        << ", class_agnostic " << yes_no(options.class_agnostic) << ", legacy_offset "
-       << yes_no(options.legacy_offset) << ", metric " << to_string(options.metric)
-       << ", suppress_equal " << yes_no(options.suppress_equal) << ", inclusive "
+       << yes_no(options.legacy_offset) << ", reorder_corners " << yes_no(options.reorder_corners)
+       << ", metric " << to_string(options.metric) << ", suppress_equal "
+       << yes_no(options.suppress_equal) << ", inclusive "
        << yes_no(options.score_threshold_inclusive) << ", sigmoid "
        << yes_no(options.score_activation == ScoreActivation::sigmoid) << ", pre_nms_top_k "
        << options.pre_nms_top_k << ", max_outputs_per_class " << options.max_outputs_per_class
@@ -325,6 +326,7 @@ NmsProblem random_nms_problem(Random& random, std::int64_t largest_n, std::int64
   if (random.chance(0.3)) return problem;
   if (random.chance(0.4)) make_dense(random, problem);
   if (!problem.class_box() && random.chance(0.3)) make_ragged(random, problem);
+  problem.options.reorder_corners = random.chance(0.2);
   pick_score_options(random, problem);
   pick_class_options(random, problem);
   pick_metric(random, problem);
