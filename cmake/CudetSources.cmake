@@ -11,6 +11,7 @@ set(cudet_host_sources
     src/reference/iou.cpp
     src/reference/nms.cpp
     src/reference/nms_candidates.cpp
+    src/reference/nms_methods.cpp
     src/status.cpp
     src/tensor.cpp
     src/version.cpp)

@@ -3,8 +3,10 @@
 #include "launch.h"
 #include "nms_block_kernel.cuh"
 #include "nms_finish_kernels.cuh"
+#include "nms_matrix_kernels.cuh"
 #include "nms_panel_kernels.cuh"
 #include "nms_select_kernels.cuh"
+#include "nms_soft_kernel.cuh"
 #include "sort.h"
 
 #include "../src/check.h"
@@ -12,6 +14,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 namespace cudet::device {
 namespace {
@@ -24,7 +27,8 @@ std::int64_t limit_or(std::int64_t limit, std::int64_t otherwise) {
 
 /// True where the fast test of nms_overlap.cuh cannot decide.
 bool needs_general_test(const NmsOptions& options, const NmsInput& input) {
-  return options.metric != OverlapMetric::iou || input.iou_thresholds.present() ||
+  return decays_scores(options.method) || options.metric != OverlapMetric::iou ||
+         input.iou_thresholds.present() ||
          (options.suppress_equal && options.iou_threshold == 0.0f);
 }
 
@@ -55,6 +59,7 @@ NmsArguments make_arguments(const NmsPlan& plan, const NmsOptions& options, cons
   arguments.counts = input.counts.data_as<const std::int32_t>();
   arguments.offsets = input.offsets.data();
   arguments.offsets_are_64_bit = input.offsets.type() == DataType::int64;
+  arguments.class_aware = shape.class_aware;
   arguments.dense = shape.dense;
   arguments.boxes_per_class = shape.boxes_per_class;
   arguments.class_box = shape.dense && options.score_layout == ScoreLayout::class_box;
@@ -81,33 +86,43 @@ NmsArguments make_arguments(const NmsPlan& plan, const NmsOptions& options, cons
   if (input.iou_thresholds.present()) {
     arguments.class_threshold_count = input.iou_thresholds.size(0);
   }
+  arguments.method = options.method;
+  arguments.sigma = options.sigma;
+  arguments.decayed_score_threshold = options.decayed_score_threshold;
   arguments.out = make_slots(output);
   return arguments;
 }
 
 NmsWorkspace make_workspace(const NmsPlan& plan, const NmsArguments& arguments, char* base) {
+  const auto at = [base](auto*& pointer, std::size_t offset, bool present) {
+    using Pointer = std::remove_reference_t<decltype(pointer)>;
+    if (present) pointer = reinterpret_cast<Pointer>(base + offset);
+  };
+  const bool panels = plan.path == NmsPath::panels;
+  const bool matrix = plan.path == NmsPath::matrix;
+  const bool sorted = panels || matrix;
+  const bool large_soft = plan.path == NmsPath::soft && plan.candidates > kNmsBlockBoxes;
   NmsWorkspace workspace = {};
-  if (plan.select) {
-    workspace.histogram = reinterpret_cast<std::uint32_t*>(base + plan.histogram);
-    workspace.selection = reinterpret_cast<NmsSelection*>(base + plan.selection);
-  }
-  workspace.keys = reinterpret_cast<std::uint64_t*>(base + plan.keys[0]);
-  workspace.element_bits = plan.element_bits;
-  workspace.score_shift = plan.score_shift;
-  if (plan.one_block) return workspace;
-  workspace.order = reinterpret_cast<std::uint32_t*>(base + plan.order[0]);
-  workspace.boxes = reinterpret_cast<float4*>(base + plan.boxes);
-  workspace.classes = reinterpret_cast<std::int64_t*>(base + plan.classes);
-  workspace.removed = reinterpret_cast<std::uint32_t*>(base + plan.removed);
-  workspace.mask = reinterpret_cast<TileMask*>(base + plan.mask);
-  workspace.kept = reinterpret_cast<std::uint32_t*>(base + plan.kept);
-  workspace.state = reinterpret_cast<NmsImageState*>(base + plan.state);
+  at(workspace.histogram, plan.histogram, plan.select);
+  at(workspace.selection, plan.selection, plan.select);
+  at(workspace.keys, plan.keys[0], true);
+  at(workspace.order, plan.order[0], sorted);
+  at(workspace.boxes, plan.boxes, sorted || large_soft);
+  at(workspace.classes, plan.classes, sorted || large_soft);
+  at(workspace.state, plan.state, sorted);
+  at(workspace.elements, plan.elements, matrix || large_soft);
+  at(workspace.scores, plan.scores, matrix || large_soft);
+  at(workspace.overlaps, plan.overlaps, matrix);
+  at(workspace.suppressors, plan.suppressors, panels && plan.shape.method == NmsMethod::weighted);
+  at(workspace.kept, plan.kept, panels || large_soft);
+  at(workspace.removed, plan.removed, panels);
+  at(workspace.mask, plan.mask, panels);
   workspace.removed_words = plan.removed_words;
   workspace.panel_boxes = plan.panel_boxes;
   workspace.panel_tiles = plan.panel_tiles;
-  // Without classes, all boxes are of one.
-  const bool limited = arguments.class_capacity < plan.candidates;
-  workspace.limit_classes = limited && plan.shape.class_aware;
+  workspace.element_bits = plan.element_bits;
+  workspace.score_shift = plan.score_shift;
+  workspace.limit_classes = arguments.class_capacity < plan.candidates && plan.shape.class_aware;
   workspace.stop = workspace.limit_classes ? plan.candidates
                                            : std::min(arguments.class_capacity, arguments.capacity);
   return workspace;
@@ -138,7 +153,7 @@ struct Run {
   Status prepare(const NmsWorkspace& workspace) const {
     std::int64_t items = std::max(plan.shape.elements, plan.removed_words);
     if (plan.select) items = std::max(items, kNmsDigits);
-    if (!plan.one_block) items = std::max(items, plan.shape.capacity);
+    if (workspace.state != nullptr) items = std::max(items, plan.shape.capacity);
     return for_items("launching nms_prepare_kernel", nms_prepare_kernel, items, kNmsThreads,
                      kNmsThreads, workspace);
   }
@@ -164,19 +179,52 @@ struct Run {
                   arguments);
   }
 
-  Status sort(char* base, NmsWorkspace& workspace) const {
+  SortBuffers sort_buffers(char* base) const {
     SortBuffers buffers = {};
     for (int i = 0; i < 2; ++i) {
       buffers.keys[i] = reinterpret_cast<std::uint64_t*>(base + plan.keys[i]);
       buffers.values[i] = reinterpret_cast<std::uint32_t*>(base + plan.order[i]);
     }
+    return buffers;
+  }
+
+  Status sort(char* base, int bits, NmsWorkspace& workspace) const {
+    const SortBuffers buffers = sort_buffers(base);
     int sorted = 0;
-    CUDET_RETURN_IF_ERROR(sort_pairs(kOperation, buffers, plan.shape.batch * plan.candidates,
-                                     plan.sort_bits, base + plan.sort_temporary,
-                                     plan.sort_temporary_bytes, stream, &sorted));
+    CUDET_RETURN_IF_ERROR(sort_pairs(kOperation, buffers, plan.shape.batch * plan.candidates, bits,
+                                     base + plan.sort_temporary, plan.sort_temporary_bytes, stream,
+                                     &sorted));
     workspace.keys = buffers.keys[sorted];
     workspace.order = buffers.values[sorted];
     return Status();
+  }
+
+  /// A launch with one block an image.
+  template <class Kernel>
+  Status for_images(const char* action, Kernel kernel, unsigned threads,
+                    const NmsWorkspace& workspace) const {
+    return launch(kOperation, action, kernel,
+                  {dim3(static_cast<unsigned>(plan.shape.batch)), dim3(threads)}, stream, arguments,
+                  workspace);
+  }
+
+  template <bool kClassAware>
+  Status by_matrix(char* base, NmsWorkspace workspace) const {
+    const std::int64_t n = plan.candidates;
+    CUDET_RETURN_IF_ERROR(for_items("launching nms_gather_kernel",
+                                    nms_gather_kernel<kClassAware, true>, n, kNmsThreads,
+                                    kNmsThreads, workspace));
+    CUDET_RETURN_IF_ERROR(for_items("launching nms_largest_overlap_kernel",
+                                    nms_largest_overlap_kernel, n, kNmsThreads, kNmsThreads,
+                                    workspace));
+    const SortBuffers buffers = sort_buffers(base);
+    CUDET_RETURN_IF_ERROR(for_items("launching nms_decay_kernel", nms_decay_kernel, n, kNmsThreads,
+                                    kNmsThreads, workspace, buffers.keys[0], buffers.values[0]));
+    CUDET_RETURN_IF_ERROR(sort(base, plan.sort_bits - plan.score_shift, workspace));
+    CUDET_RETURN_IF_ERROR(for_items("launching nms_count_decayed_kernel", nms_count_decayed_kernel,
+                                    n, kNmsThreads, kNmsThreads, workspace));
+    workspace.kept = workspace.order;  // sorted positions in the order of decayed scores
+    return for_images("launching nms_limit_kernel", nms_limit_kernel, kNmsThreads, workspace);
   }
 
   template <bool kClassAware, bool kGeneral>
@@ -198,30 +246,41 @@ struct Run {
     }
     if (workspace.limit_classes) {
       CUDET_RETURN_IF_ERROR(
-          launch(kOperation, "launching nms_limit_kernel", nms_limit_kernel,
-                 {dim3(static_cast<unsigned>(plan.shape.batch)), dim3(kNmsThreads)}, stream,
-                 arguments, workspace));
+          for_images("launching nms_limit_kernel", nms_limit_kernel, kNmsThreads, workspace));
     }
-    if (arguments.out.suppressed_by == nullptr) return Status();
-    return for_items("launching nms_suppressor_kernel",
-                     nms_suppressor_kernel<kClassAware, kGeneral>, n, kNmsThreads, kNmsThreads,
-                     workspace);
+    if (arguments.out.suppressed_by != nullptr || workspace.suppressors != nullptr) {
+      CUDET_RETURN_IF_ERROR(for_items("launching nms_suppressor_kernel",
+                                      nms_suppressor_kernel<kClassAware, kGeneral>, n, kNmsThreads,
+                                      kNmsThreads, workspace));
+    }
+    if (workspace.suppressors == nullptr || arguments.out.boxes == nullptr) return Status();
+    return for_items("launching nms_vote_kernel", nms_vote_kernel, std::min(n, arguments.capacity),
+                     kNmsThreads, kNmsThreads, workspace);
   }
 };
 
 template <bool kClassAware, bool kGeneral>
 Status run(const NmsPlan& plan, NmsArguments arguments, const Execution& execution) {
   const Run calls = {plan, arguments, execution.stream()};
-  if (plan.one_block && !plan.select) return calls.in_one_block<kClassAware, kGeneral>();
+  if (plan.path == NmsPath::block && !plan.select) {
+    return calls.in_one_block<kClassAware, kGeneral>();
+  }
   char* const base = WorkspaceLayout::align(execution.workspace());
   NmsWorkspace workspace = make_workspace(plan, arguments, base);
   CUDET_RETURN_IF_ERROR(calls.prepare(workspace));
   if (plan.select) CUDET_RETURN_IF_ERROR(calls.select(workspace));
-  if (plan.one_block) {
+  if (plan.path == NmsPath::block) {
     arguments.selected_keys = workspace.keys;
     return calls.in_one_block<kClassAware, kGeneral>();
   }
-  CUDET_RETURN_IF_ERROR(calls.sort(base, workspace));
+  if (plan.path == NmsPath::soft) {
+    return calls.for_images("launching nms_soft_kernel", nms_soft_kernel, kNmsSoftThreads,
+                            workspace);
+  }
+  CUDET_RETURN_IF_ERROR(calls.sort(base, plan.sort_bits, workspace));
+  if constexpr (kGeneral) {
+    if (plan.path == NmsPath::matrix) return calls.by_matrix<kClassAware>(base, workspace);
+  }
   return calls.in_panels<kClassAware, kGeneral>(workspace);
 }
 

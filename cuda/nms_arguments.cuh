@@ -39,6 +39,7 @@ struct NmsArguments {
   const std::int32_t* counts;
   const void* offsets;
   bool offsets_are_64_bit;
+  bool class_aware;
   bool dense;
   bool boxes_per_class;
   bool class_box;  ///< dense scores lie class after class
@@ -60,6 +61,10 @@ struct NmsArguments {
   bool suppress_equal;
   const float* class_thresholds;
   std::int64_t class_threshold_count;
+
+  NmsMethod method;
+  float sigma;
+  float decayed_score_threshold;
 
   /// Sort keys of selected elements, [batch, candidates]; null: all elements of an image can take
   /// part, and the kernel makes the keys itself.
@@ -194,6 +199,14 @@ __device__ __forceinline__ std::uint64_t bits_of(float value, DataType type) {
   return __float_as_uint(value);
 }
 
+/// The score of an element as options mean it.
+__device__ __forceinline__ float activated_score(const NmsArguments& arguments,
+                                                 const NmsImage& image, unsigned element) {
+  const float score =
+      load_real(arguments.scores, arguments.score_type, score_position(arguments, image, element));
+  return arguments.sigmoid ? pinned::sigmoid(score) : score;
+}
+
 /// Fills an output slot of an image with padding.
 __device__ __forceinline__ void write_padding(const NmsArguments& arguments, std::int64_t image,
                                               std::int64_t slot) {
@@ -209,9 +222,11 @@ __device__ __forceinline__ void write_padding(const NmsArguments& arguments, std
   if (out.classes != nullptr) store_integer(out.classes, out.classes_are_64_bit, to, -1);
 }
 
-/// Writes a kept element into output slot `slot` of its image.
+/// Writes a kept element into output slot `slot` of its image, with another score than its own
+/// where `score` points to one.
 __device__ __forceinline__ void write_slot(const NmsArguments& arguments, const NmsImage& image,
-                                           std::int64_t slot, unsigned element) {
+                                           std::int64_t slot, unsigned element,
+                                           const float* score = nullptr) {
   const NmsSlots& out = arguments.out;
   const std::int64_t to = image.index * arguments.capacity + slot;
   if (out.indices != nullptr) {
@@ -224,12 +239,13 @@ __device__ __forceinline__ void write_slot(const NmsArguments& arguments, const 
       store_bits(out.boxes, 4 * to + i, bytes, load_bits(arguments.boxes.data, from + i, bytes));
   }
   if (out.scores != nullptr) {
-    const std::int64_t from = score_position(arguments, image, element);
     const int bytes = bytes_of(arguments.score_type);
-    std::uint64_t bits = load_bits(arguments.scores, from, bytes);
-    if (arguments.sigmoid) {
-      const float logit = load_real(arguments.scores, arguments.score_type, from);
-      bits = bits_of(pinned::sigmoid(logit), arguments.score_type);
+    std::uint64_t bits;
+    if (score != nullptr || arguments.sigmoid) {
+      bits = bits_of(score != nullptr ? *score : activated_score(arguments, image, element),
+                     arguments.score_type);
+    } else {
+      bits = load_bits(arguments.scores, score_position(arguments, image, element), bytes);
     }
     store_bits(out.scores, to, bytes, bits);
   }

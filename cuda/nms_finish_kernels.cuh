@@ -1,4 +1,5 @@
-// What may follow the panels: the limit of boxes a class, and which kept box suppressed which.
+// What may follow the panels, and the second sort of matrix NMS: the limit of boxes a class, which
+// kept box suppressed which, and the means of boxes.
 #pragma once
 
 #include "device/shared_memory.cuh"
@@ -7,10 +8,13 @@
 
 namespace cudet::device {
 
+constexpr double kLargestDouble = 1.7976931348623157e308;
+
 /// Drops kept boxes whose class has its limit already, and writes the slots; a block an image. What
 /// such a box suppressed stays suppressed: it is of the same class and comes later, so the limit
 /// drops it too. The list of kept boxes becomes shorter in place; a box's rank in its class is
-/// counted in what is left of the list before it, and in its own part of the list.
+/// counted in what is left of the list before it, and in its own part of the list. Without a limit
+/// this only writes the slots.
 __global__ void __launch_bounds__(kNmsThreads)
     nms_limit_kernel(const NmsArguments arguments, const NmsWorkspace workspace) {
   CUDET_SHARED_ARRAY(std::int64_t, classes, kNmsThreads);
@@ -26,9 +30,10 @@ __global__ void __launch_bounds__(kNmsThreads)
   for (std::int64_t first = 0; first < all && stored < arguments.capacity; first += kNmsThreads) {
     const bool exists = first + thread < all;
     const std::uint32_t position = exists ? kept[first + thread] : 0u;
-    const std::int64_t own = exists ? workspace.classes[start + position] : 0;
+    const bool has_classes = workspace.limit_classes;
+    const std::int64_t own = exists && has_classes ? workspace.classes[start + position] : 0;
     std::int64_t rank = 0;
-    for (std::int64_t other = 0; other < stored; other += kNmsThreads) {
+    for (std::int64_t other = 0; has_classes && other < stored; other += kNmsThreads) {
       if (other + thread < stored)
         classes[thread] = workspace.classes[start + kept[other + thread]];
       __syncthreads();
@@ -39,9 +44,10 @@ __global__ void __launch_bounds__(kNmsThreads)
     }
     classes[thread] = own;
     __syncthreads();
-    for (int i = 0; i < thread; ++i)
+    for (int i = 0; has_classes && i < thread; ++i)
       rank += classes[i] == own ? 1 : 0;
-    const bool stays = exists && rank < arguments.class_capacity;
+    // Without classes, all boxes are of one.
+    const bool stays = exists && (has_classes ? rank : first + thread) < arguments.class_capacity;
     const unsigned flags = __ballot_sync(kFullWarp, stays);
     if (lane == 0) counts[thread / kWarpSize] = __popc(flags);
     __syncthreads();
@@ -52,8 +58,11 @@ __global__ void __launch_bounds__(kNmsThreads)
     }
     if (stays && slot < arguments.capacity) {
       kept[slot] = position;
-      const std::uint32_t element = workspace.order[start + position];
-      write_slot(arguments, image, slot, element);
+      const bool decayed = workspace.scores != nullptr;
+      const std::uint32_t element =
+          (decayed ? workspace.elements : workspace.order)[start + position];
+      write_slot(arguments, image, slot, element,
+                 decayed ? workspace.scores + start + position : nullptr);
       write_kept(arguments, image, element);
     }
     __syncthreads();
@@ -104,10 +113,51 @@ __global__ void __launch_bounds__(kNmsThreads)
       if (kClassAware && kept_classes[i] != box.class_id) continue;
       const float4 c = kept_corners[i];
       if (!overlaps<kGeneral>(arguments, box, {c.x, c.y, c.z, c.w})) continue;
-      write_suppressor(arguments, image, workspace.order[start + position],
-                       workspace.order[start + kept_positions[i]]);
+      if (arguments.out.suppressed_by != nullptr) {
+        write_suppressor(arguments, image, workspace.order[start + position],
+                         workspace.order[start + kept_positions[i]]);
+      }
+      if (workspace.suppressors != nullptr) {
+        workspace.suppressors[start + position] = kept_positions[i];
+      }
       searching = false;
     }
+  }
+}
+
+/// A kept box a thread: the mean of its four numbers and of those of the boxes that it is the first
+/// to suppress. All threads of a warp read the same suppressor at a time.
+__global__ void __launch_bounds__(kNmsThreads)
+    nms_vote_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
+                    unsigned blocks_per_image) {
+  const BlockOfImage where = block_of_image(blocks_per_image);
+  const NmsImage image = locate_image(arguments, where.image);
+  const NmsImageState& state = workspace.state[where.image];
+  const std::int64_t start = where.image * arguments.candidates;
+  const std::int64_t slot = where.block * kNmsThreads + threadIdx.x;
+  if (slot >= state.kept || slot >= arguments.capacity) return;
+  const std::uint32_t own = workspace.kept[start + slot];
+  double sums[4] = {0.0, 0.0, 0.0, 0.0};
+  double weights = 0.0;
+  for (std::uint32_t position = own; position < state.candidates; ++position) {
+    if (position != own && workspace.suppressors[start + position] != own) continue;
+    const std::uint32_t element = workspace.order[start + position];
+    const auto weight = static_cast<double>(activated_score(arguments, image, element));
+    const Corners box = load_box(arguments.boxes, box_position(arguments, image, element));
+    const float numbers[4] = {box.x1, box.y1, box.x2, box.y2};
+    weights = __dadd_rn(weights, weight);
+    for (int i = 0; i < 4; ++i)
+      sums[i] = __dadd_rn(sums[i], __dmul_rn(weight, static_cast<double>(numbers[i])));
+  }
+  bool finite = weights > 0.0 && weights <= kLargestDouble;
+  for (int i = 0; i < 4; ++i)
+    finite = finite && sums[i] >= -kLargestDouble && sums[i] <= kLargestDouble;
+  if (!finite) return;
+  const DataType type = arguments.boxes.type;
+  const std::int64_t to = 4 * (where.image * arguments.capacity + slot);
+  for (int i = 0; i < 4; ++i) {
+    const auto mean = static_cast<float>(sums[i] / weights);
+    store_bits(arguments.out.boxes, to + i, bytes_of(type), bits_of(mean, type));
   }
 }
 

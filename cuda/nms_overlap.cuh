@@ -111,6 +111,13 @@ __device__ __forceinline__ NmsBox make_nms_box(const NmsArguments& arguments, fl
   return box;
 }
 
+/// The metric of two boxes loaded for the general test; 0 for an invalid one.
+__device__ __forceinline__ float metric_of(const NmsArguments& arguments, const Corners& a,
+                                           const Corners& b) {
+  if (!(a.x1 == a.x1 && b.x1 == b.x1)) return 0.0f;
+  return overlap_value(arguments.metric, a, b);
+}
+
 /// The general test.
 __device__ __forceinline__ bool overlaps_generally(const NmsArguments& arguments, const NmsBox& box,
                                                    const Corners& other) {

@@ -42,6 +42,7 @@ __global__ void __launch_bounds__(kNmsThreads)
   const std::uint32_t element = workspace.order[start + position];
   workspace.boxes[start + position] =
       load_nms_box<kGeneral>(arguments, box_position(arguments, image, element));
+  if (workspace.elements != nullptr) workspace.elements[start + position] = element;
   if constexpr (kClassAware) {
     workspace.classes[start + position] = load_class(arguments, image, element);
   }

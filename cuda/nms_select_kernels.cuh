@@ -35,6 +35,8 @@ __global__ void __launch_bounds__(kNmsThreads)
     if (workspace.order != nullptr) {
       sort_key |= static_cast<std::uint64_t>(where.image) << (32 + workspace.score_shift);
       workspace.order[to] = element;
+    } else {
+      sort_key |= element;
     }
     workspace.keys[to] = sort_key;
   }
@@ -48,6 +50,9 @@ __global__ void __launch_bounds__(kNmsThreads)
   if (workspace.state == nullptr) return;  // one block does the rest
   if (i < workspace.removed_words) {
     workspace.removed[where.image * workspace.removed_words + i] = 0;
+  }
+  if (workspace.suppressors != nullptr && i < arguments.candidates) {
+    workspace.suppressors[where.image * arguments.candidates + i] = kNoSuppressor;
   }
   if (i < arguments.capacity) write_padding(arguments, where.image, i);
   if (i == 0) {

@@ -8,6 +8,9 @@ namespace cudet::device {
 
 constexpr int kNmsThreads = 256;  // of the kernels that treat an element a thread
 
+/// Entry of NmsWorkspace::suppressors of a box that nothing suppresses.
+constexpr std::uint32_t kNoSuppressor = 0xffffffffu;
+
 /// Every array is [batch, ...] as NmsPlan lays it out; a null pointer is one that the path that
 /// was chosen has no use for.
 struct NmsWorkspace {
@@ -21,6 +24,10 @@ struct NmsWorkspace {
   TileMask* mask;
   std::uint32_t* kept;
   NmsImageState* state;
+  std::uint32_t* elements;
+  float* scores;
+  float* overlaps;
+  std::uint32_t* suppressors;
   std::int64_t removed_words;
   std::int64_t panel_boxes;
   std::int64_t panel_tiles;

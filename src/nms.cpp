@@ -22,6 +22,24 @@ const char* to_string(OverlapMetric metric) noexcept {
   return "unknown";
 }
 
+const char* to_string(NmsMethod method) noexcept {
+  switch (method) {
+    case NmsMethod::greedy:
+      return "greedy";
+    case NmsMethod::soft_linear:
+      return "soft_linear";
+    case NmsMethod::soft_gaussian:
+      return "soft_gaussian";
+    case NmsMethod::matrix_linear:
+      return "matrix_linear";
+    case NmsMethod::matrix_gaussian:
+      return "matrix_gaussian";
+    case NmsMethod::weighted:
+      return "weighted";
+  }
+  return "unknown";
+}
+
 Status nms_workspace_size(const NmsOptions& options, const NmsInput& input,
                           std::size_t* bytes) noexcept {
   if (bytes == nullptr) {

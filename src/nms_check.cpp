@@ -30,11 +30,30 @@ Status check_options(const NmsOptions& options) {
   }
   const bool is_ratio =
       options.metric == OverlapMetric::iou || options.metric == OverlapMetric::min_area;
+  if (!is_enumerator(options.method, 6)) {
+    return Status::error(StatusCode::invalid_argument,
+                         "nms: method must be greedy, soft_linear, soft_gaussian, matrix_linear, "
+                         "matrix_gaussian or weighted, got %d",
+                         static_cast<int>(options.method));
+  }
+  if (decays_scores(options.method) && !is_ratio) {
+    return Status::error(StatusCode::invalid_argument,
+                         "nms: metric must be iou or min_area for %s, got %s",
+                         to_string(options.method), to_string(options.metric));
+  }
   const float lowest = is_ratio ? 0.0f : -1.0f;
   if (!(options.iou_threshold >= lowest && options.iou_threshold <= 1.0f)) {
     return Status::error(StatusCode::invalid_argument,
                          "nms: iou_threshold must be in [%d, 1], got %g", is_ratio ? 0 : -1,
                          static_cast<double>(options.iou_threshold));
+  }
+  if (!(options.sigma > 0.0f && options.sigma <= std::numeric_limits<float>::max())) {
+    return Status::error(StatusCode::invalid_argument,
+                         "nms: sigma must be positive and finite, got %g",
+                         static_cast<double>(options.sigma));
+  }
+  if (options.decayed_score_threshold != options.decayed_score_threshold) {
+    return invalid("nms: decayed_score_threshold must be a number, got nan");
   }
   if (options.score_threshold != options.score_threshold) {
     return invalid("nms: score_threshold must be a number, got nan");
@@ -194,6 +213,7 @@ Status check_nms_input(const NmsOptions& options, const NmsInput& input, bool wi
   const auto limited = [&](std::int64_t limit) {
     return limit == NmsOptions::kNoLimit ? shape->elements : limit;
   };
+  shape->method = options.method;
   shape->elements = saturating_product(shape->n, shape->classes);
   shape->top_k = limited(options.pre_nms_top_k);
   shape->capacity = limited(options.max_outputs);
@@ -237,6 +257,11 @@ Status check_nms_output(const NmsOptions& options, const NmsInput& input, const 
                                           {DataType::uint8}, output.keep));
   }
   if (output.suppressed_by.present()) {
+    if (decays_scores(options.method)) {
+      return Status::error(StatusCode::invalid_argument,
+                           "nms: output.suppressed_by must be absent for %s, got a tensor",
+                           to_string(options.method));
+    }
     CUDET_RETURN_IF_ERROR(check_per_score(check_output, options, shape, "output.suppressed_by",
                                           kIndexTypes, output.suppressed_by));
   }

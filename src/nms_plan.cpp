@@ -44,6 +44,14 @@ Status check_limits(const NmsShape& shape) {
   return Status();
 }
 
+NmsPath choose_path(NmsMethod method, std::int64_t candidates) {
+  if (candidates == 0) return NmsPath::block;  // which writes the padding
+  if (is_soft(method)) return NmsPath::soft;
+  if (is_matrix(method)) return NmsPath::matrix;
+  const bool fits = candidates <= kNmsBlockBoxes && method == NmsMethod::greedy;
+  return fits ? NmsPath::block : NmsPath::panels;
+}
+
 }  // namespace
 
 Status make_nms_plan(const NmsShape& shape, NmsPlan* plan) noexcept {
@@ -51,38 +59,51 @@ Status make_nms_plan(const NmsShape& shape, NmsPlan* plan) noexcept {
   *plan = NmsPlan();
   plan->shape = shape;
   plan->candidates = std::min(shape.top_k, shape.elements);
-  plan->one_block = plan->candidates <= kNmsBlockBoxes;
-  plan->select = shape.elements > kNmsBlockBoxes && plan->candidates < shape.elements;
+  plan->path = choose_path(shape.method, plan->candidates);
+  // A block that has all elements selects the best of them by the way.
+  const bool block_has_all = plan->path == NmsPath::block && shape.elements <= kNmsBlockBoxes;
+  plan->select = plan->candidates < shape.elements && !block_has_all;
   plan->element_bits = bits_for(shape.elements);
+  const bool sorted = plan->path == NmsPath::panels || plan->path == NmsPath::matrix;
   // Elements that were selected come in any order, and their numbers have to be sorted as well.
-  plan->score_shift = plan->one_block ? 32 : (plan->select ? plan->element_bits : 0);
+  plan->score_shift = !sorted ? 32 : (plan->select ? plan->element_bits : 0);
 
   WorkspaceLayout layout;
   const std::int64_t total = shape.batch * plan->candidates;
-  if (plan->select) {
-    plan->histogram = layout.add(shape.batch * kNmsDigits, sizeof(std::uint32_t));
-    plan->selection = layout.add(shape.batch, sizeof(NmsSelection));
-  }
-  if (plan->select || !plan->one_block) plan->keys[0] = layout.add(total, sizeof(std::uint64_t));
-  if (!plan->one_block) {
+  const auto add = [&](bool needed, std::int64_t count, std::size_t size) {
+    return needed ? layout.add(count, size) : 0;
+  };
+  plan->histogram = add(plan->select, shape.batch * kNmsDigits, sizeof(std::uint32_t));
+  plan->selection = add(plan->select, shape.batch, sizeof(NmsSelection));
+  const bool has_keys = plan->select || plan->path != NmsPath::block;
+  plan->keys[0] = add(has_keys, total, sizeof(std::uint64_t));
+  if (sorted) {
     plan->sort_bits = plan->score_shift + 32 + bits_for(shape.batch);
-    plan->panel_boxes = std::min(plan->candidates, kNmsPanelBoxes);
-    plan->panels = (plan->candidates + kNmsPanelBoxes - 1) / kNmsPanelBoxes;
-    plan->panel_tiles = triangle((plan->panel_boxes + kNmsTile - 1) / kNmsTile);
-    plan->removed_words = (plan->candidates + 31) / 32;
     plan->sort_temporary_bytes = device::sort_workspace_size(total);
-
     plan->keys[1] = layout.add(total, sizeof(std::uint64_t));
     for (std::size_t& order : plan->order)
       order = layout.add(total, sizeof(std::uint32_t));
     plan->sort_temporary =
         layout.add(static_cast<std::int64_t>(plan->sort_temporary_bytes), sizeof(char));
-    plan->boxes = layout.add(total, 4 * sizeof(float));
-    plan->classes = layout.add(shape.class_aware ? total : 0, sizeof(std::int64_t));
+    plan->state = layout.add(shape.batch, sizeof(NmsImageState));
+  }
+  const bool large_soft = plan->path == NmsPath::soft && plan->candidates > kNmsBlockBoxes;
+  const bool matrix = plan->path == NmsPath::matrix;
+  plan->boxes = add(sorted || large_soft, total, 4 * sizeof(float));
+  plan->classes = add((sorted && shape.class_aware) || large_soft, total, sizeof(std::int64_t));
+  plan->scores = add(matrix || large_soft, total, sizeof(float));
+  plan->elements = add(matrix || large_soft, total, sizeof(std::uint32_t));
+  plan->overlaps = add(matrix, total, sizeof(float));
+  plan->suppressors =
+      add(sorted && shape.method == NmsMethod::weighted, total, sizeof(std::uint32_t));
+  plan->kept = add(plan->path == NmsPath::panels || large_soft, total, sizeof(std::uint32_t));
+  if (plan->path == NmsPath::panels) {
+    plan->panel_boxes = std::min(plan->candidates, kNmsPanelBoxes);
+    plan->panels = (plan->candidates + kNmsPanelBoxes - 1) / kNmsPanelBoxes;
+    plan->panel_tiles = triangle((plan->panel_boxes + kNmsTile - 1) / kNmsTile);
+    plan->removed_words = (plan->candidates + 31) / 32;
     plan->removed = layout.add(shape.batch * plan->removed_words, sizeof(std::uint32_t));
     plan->mask = layout.add(shape.batch * plan->panel_tiles, kNmsTile * sizeof(std::uint64_t));
-    plan->kept = layout.add(total, sizeof(std::uint32_t));
-    plan->state = layout.add(shape.batch, sizeof(NmsImageState));
   }
   plan->workspace_bytes = layout.total();
   return Status();

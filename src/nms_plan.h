@@ -18,11 +18,22 @@ struct NmsShape {
   std::int64_t elements = 0;  ///< scores an image, n * classes
   std::int64_t top_k = 0;     ///< the most elements of an image that take part
   std::int64_t capacity = 0;  ///< output slots an image, K in nms.h
+  NmsMethod method = NmsMethod::greedy;
   bool dense = false;
   bool boxes_per_class = false;
   bool ragged = false;
   bool class_aware = false;  ///< boxes of different classes must not suppress each other
 };
+
+inline bool is_soft(NmsMethod method) {
+  return method == NmsMethod::soft_linear || method == NmsMethod::soft_gaussian;
+}
+inline bool is_matrix(NmsMethod method) {
+  return method == NmsMethod::matrix_linear || method == NmsMethod::matrix_gaussian;
+}
+inline bool decays_scores(NmsMethod method) {
+  return is_soft(method) || is_matrix(method);
+}
 
 /// Checks everything but the execution; on success `shape` is known.
 Status check_nms_input(const NmsOptions& options, const NmsInput& input, bool with_data,
@@ -49,11 +60,19 @@ constexpr std::int64_t triangle(std::int64_t side) {
   return side * (side + 1) / 2;
 }
 
+/// Which kernels do the work once the candidates are known.
+enum class NmsPath {
+  block,   ///< greedy, one block an image, which sorts as well
+  panels,  ///< greedy and weighted: a device-wide sort, then panels of sorted boxes
+  soft,    ///< soft methods: one block an image, nothing sorted
+  matrix   ///< matrix methods: a device-wide sort before and one after
+};
+
 struct NmsPlan {
   NmsShape shape;
+  NmsPath path = NmsPath::block;
   std::int64_t candidates = 0;  ///< elements an image that can take part, M below
   bool select = false;      ///< M best elements are selected first, so that the rest is not sorted
-  bool one_block = true;    ///< M fit in one block: they need no device-wide sort
   int element_bits = 0;     ///< bits of an element's number within its image
   int score_shift = 0;      ///< bits of a sort key below the score: an element's number, or none
   int sort_bits = 0;        ///< bits of a sort key that differ
@@ -69,12 +88,16 @@ struct NmsPlan {
   std::size_t order[2] = {};       ///< uint32 [M], elements, sorted along with the keys
   std::size_t sort_temporary = 0;  ///< of the sort
   std::size_t sort_temporary_bytes = 0;
-  std::size_t boxes = 0;    ///< float32 [M, 4], corners in sorted order
-  std::size_t classes = 0;  ///< int64 [M], in sorted order
-  std::size_t removed = 0;  ///< uint32 [removed_words], by sorted position
-  std::size_t mask = 0;     ///< uint64 [panel_tiles, 64], tile after tile
-  std::size_t kept = 0;     ///< uint32 [M], sorted positions that are kept, in order
-  std::size_t state = 0;    ///< NmsImageState
+  std::size_t boxes = 0;     ///< float32 [M, 4], corners in sorted order
+  std::size_t classes = 0;   ///< int64 [M], in sorted order
+  std::size_t removed = 0;   ///< uint32 [removed_words], by sorted position
+  std::size_t mask = 0;      ///< uint64 [panel_tiles, 64], tile after tile
+  std::size_t kept = 0;      ///< uint32 [M], sorted positions that are kept, in order
+  std::size_t state = 0;     ///< NmsImageState
+  std::size_t elements = 0;  ///< uint32 [M], elements in sorted order, where `order` is sorted anew
+  std::size_t scores = 0;    ///< float32 [M], decayed scores
+  std::size_t overlaps = 0;  ///< float32 [M], largest metric with an earlier box
+  std::size_t suppressors = 0;  ///< uint32 [M], sorted position of the box that suppresses it
   std::size_t workspace_bytes = 0;
 };
 

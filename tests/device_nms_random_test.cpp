@@ -23,8 +23,8 @@ TEST_P(DeviceNmsRandom, EqualsTheReference) {
     SCOPED_TRACE(random.trace());
     // Most problems are small; every 50th is large enough for the panels.
     const bool large = i % 50 == 49;
-    const NmsProblem problem =
-        random_nms_problem(random, large ? 1500 : (i % 5 == 4 ? 200 : 100), large ? 2 : 4);
+    const auto make = i % 3 == 2 ? random_method_problem : random_nms_problem;
+    const NmsProblem problem = make(random, large ? 1500 : (i % 5 == 4 ? 200 : 100), large ? 2 : 4);
     const DataType index_type = random.chance(0.5) ? DataType::int32 : DataType::int64;
     const StreamMode mode =
         random.chance(0.8) ? StreamMode::other_stream : kStreamModes[random.integer(0, 2)];

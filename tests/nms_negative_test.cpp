@@ -118,6 +118,21 @@ std::vector<Row> rows_of_query() {
        "nms: max_outputs must be -1 (no limit) or more, got -2"},
       {"metric_unknown", [](Call& c) { c.options.metric = static_cast<OverlapMetric>(5); },
        "nms: metric must be iou, min_area, giou, diou or ciou, got 5"},
+      {"method_unknown", [](Call& c) { c.options.method = static_cast<NmsMethod>(6); },
+       "nms: method must be greedy, soft_linear, soft_gaussian, matrix_linear, matrix_gaussian or "
+       "weighted, got 6"},
+      {"soft_metric",
+       [](Call& c) {
+         c.options.method = NmsMethod::soft_linear;
+         c.options.metric = OverlapMetric::giou;
+       },
+       "nms: metric must be iou or min_area for soft_linear, got giou"},
+      {"sigma_zero", [](Call& c) { c.options.sigma = 0.0f; },
+       "nms: sigma must be positive and finite, got 0"},
+      {"sigma_nan", [nan](Call& c) { c.options.sigma = nan; },
+       "nms: sigma must be positive and finite, got nan"},
+      {"decayed_score_threshold_nan", [nan](Call& c) { c.options.decayed_score_threshold = nan; },
+       "nms: decayed_score_threshold must be a number, got nan"},
       {"min_area_threshold_negative",
        [](Call& c) {
          c.options.metric = OverlapMetric::min_area;
@@ -440,6 +455,9 @@ std::vector<Row> rows_of_call() {
       {"suppressed_by_overlaps_scores",
        [](Call& c) { c.output.suppressed_by = moved(c.output.suppressed_by, c.scores.data()); },
        "nms: output.suppressed_by must not overlap scores, got memory shared by both"},
+      {"suppressed_by_of_a_matrix_method",
+       [](Call& c) { c.options.method = NmsMethod::matrix_gaussian; },
+       "nms: output.suppressed_by must be absent for matrix_gaussian, got a tensor"},
       {"keep_read_only", [](Call& c) { c.output.keep = const_view(c.output.keep); },
        "nms: output.keep must be writable, got a view of const data"},
       {"out_boxes_overlap_boxes",

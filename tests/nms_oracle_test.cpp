@@ -1,12 +1,14 @@
-// nms() on the CPU against results of other libraries (tests/data/oracle/nms and batched_nms).
+// nms() on the CPU against results of other libraries and of the papers' formulas
+// (tests/data/oracle).
 
 #include <cudet/nms.h>
 
-#include "support/nms_problem.h"
-#include "support/oracle.h"
+#include "support/nms_oracle.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -14,40 +16,43 @@
 namespace cudet::test {
 namespace {
 
-/// The case's boxes, scores and labels as one image.
-NmsProblem problem_of(const OracleCase& oracle_case, float iou_threshold) {
-  NmsProblem problem = make_nms_problem(oracle_case.input("boxes").values<float>(),
-                                        oracle_case.input("scores").values<float>(), iou_threshold);
-  if (oracle_case.has_input("labels")) {
-    problem.classes = HostTensor::of_integers(DataType::int64, {1, problem.n()},
-                                              oracle_case.input("labels").values<std::int64_t>());
-  }
-  return problem;
-}
+using Indices = std::vector<std::int64_t>;
 
-void expect_kept(const NmsProblem& problem, const std::vector<std::int64_t>& expected) {
-  NmsResult reference = make_nms_result(problem, DataType::int64);
-  const Status status = reference::nms(problem.options, problem.input(), reference.output());
-  ASSERT_TRUE(status.ok()) << status.message();
-  EXPECT_EQ(reference.kept(0), expected);
-
+/// Runs the problem both ways that the CPU offers, which must agree.
+NmsResult run(const NmsProblem& problem) {
   NmsResult on_cpu = make_nms_result(problem, DataType::int64);
   const Status cpu_status =
       nms(problem.options, problem.input(), on_cpu.output(), Execution::cpu());
-  ASSERT_TRUE(cpu_status.ok()) << cpu_status.message();
-  EXPECT_EQ(on_cpu.kept(0), expected);
+  EXPECT_TRUE(cpu_status.ok()) << cpu_status.message();
+  NmsResult reference = make_nms_result(problem, DataType::int64);
+  const Status status = reference::nms(problem.options, problem.input(), reference.output());
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_TRUE(same_result(on_cpu, reference));
+  return reference;
 }
 
 class NmsOracle : public testing::TestWithParam<std::string> {
  protected:
-  static void run(const std::string& family, const std::string& output) {
+  static void expect_kept(const std::string& family, const std::string& output) {
     const OracleCase oracle_case = load_case(family, GetParam());
-    const auto thresholds = oracle_case.parameter<std::vector<double>>("iou_thresholds");
-    ASSERT_FALSE(thresholds.empty());
-    for (std::size_t i = 0; i < thresholds.size(); ++i) {
-      SCOPED_TRACE("iou_threshold " + std::to_string(thresholds[i]));
-      expect_kept(problem_of(oracle_case, static_cast<float>(thresholds[i])),
-                  oracle_case.output(output + "_" + std::to_string(i)).values<std::int64_t>());
+    const std::vector<NmsProblem> problems = problems_of(family, oracle_case);
+    ASSERT_FALSE(problems.empty());
+    for (std::size_t i = 0; i < problems.size(); ++i) {
+      SCOPED_TRACE(problems[i].describe());
+      const bool one = oracle_case.has_output(output);
+      const std::string name = one ? output : output + "_" + std::to_string(i);
+      EXPECT_EQ(run(problems[i]).kept(0), oracle_case.output(name).values<std::int64_t>());
+    }
+  }
+
+  /// Scores of the kept boxes, in order.
+  static void expect_scores(const OracleCase& oracle_case, const NmsResult& result,
+                            const std::string& output) {
+    const std::vector<double> expected = oracle_case.output(output).values<double>();
+    const Tolerance tolerance = oracle_case.tolerance(output);
+    for (std::size_t k = 0; k < expected.size(); ++k) {
+      EXPECT_TRUE(is_near(static_cast<double>(result.scores.real(k)), expected[k], tolerance))
+          << "slot " << k << ": " << result.scores.real(k) << ", expected " << expected[k];
     }
   }
 };
@@ -57,16 +62,90 @@ class NmsOracle : public testing::TestWithParam<std::string> {
 // informational case; torchvision compares with the threshold in double ("tv_f32").
 TEST_P(NmsOracle, KeepsTheSameBoxes) {
   const bool informational = GetParam() == "INFO_decimal_threshold_ties";
-  run("nms", informational ? "keep_f32thr" : "keep");
+  expect_kept("nms", informational ? "keep_f32thr" : "keep");
 }
 INSTANTIATE_TEST_SUITE_P(Cases, NmsOracle, testing::ValuesIn(list_cases("nms")), case_test_name);
 
 class BatchedNmsOracle : public NmsOracle {};
-
 TEST_P(BatchedNmsOracle, KeepsTheSameBoxes) {
-  run("batched_nms", "keep");
+  expect_kept("batched_nms", "keep");
 }
 INSTANTIATE_TEST_SUITE_P(Cases, BatchedNmsOracle, testing::ValuesIn(list_cases("batched_nms")),
+                         case_test_name);
+
+class OnnxNmsOracle : public NmsOracle {};
+TEST_P(OnnxNmsOracle, SelectsTheSameIndices) {
+  const OracleCase oracle_case = load_case("onnx_nms", GetParam());
+  const NmsProblem problem = problems_of("onnx_nms", oracle_case).front();
+  const NmsResult result = run(problem);
+  Indices rows;  // batch, class, box
+  for (std::int64_t b = 0; b < problem.batch(); ++b) {
+    std::vector<Indices> of_image;
+    for (std::int64_t k = 0; k < result.count.integer(static_cast<std::size_t>(b)); ++k) {
+      const auto slot = static_cast<std::size_t>(b * problem.capacity() + k);
+      of_image.push_back({b, result.classes.integer(slot), result.indices.integer(slot)});
+    }
+    std::stable_sort(of_image.begin(), of_image.end(),
+                     [](const Indices& a, const Indices& c) { return a[1] < c[1]; });
+    for (const Indices& row : of_image)
+      rows.insert(rows.end(), row.begin(), row.end());
+  }
+  EXPECT_EQ(rows, oracle_case.output("selected_indices").values<std::int64_t>());
+}
+INSTANTIATE_TEST_SUITE_P(Cases, OnnxNmsOracle, testing::ValuesIn(list_cases("onnx_nms")),
+                         case_test_name);
+
+class OpencvNmsOracle : public NmsOracle {};
+TEST_P(OpencvNmsOracle, KeepsTheSameBoxes) {
+  if (problems_of("opencv_nms", load_case("opencv_nms", GetParam())).empty()) {
+    GTEST_SKIP() << "a threshold that changes from box to box is not offered";
+  }
+  expect_kept("opencv_nms", "keep");
+}
+INSTANTIATE_TEST_SUITE_P(Cases, OpencvNmsOracle, testing::ValuesIn(list_cases("opencv_nms")),
+                         case_test_name);
+
+class SoftNmsOracle : public NmsOracle {};
+TEST_P(SoftNmsOracle, KeepsTheSameBoxesWithTheSameScores) {
+  const OracleCase oracle_case = load_case("soft_nms", GetParam());
+  expect_kept("soft_nms", "keep");
+  expect_scores(oracle_case, run(problems_of("soft_nms", oracle_case).front()), "keep_scores");
+}
+INSTANTIATE_TEST_SUITE_P(Cases, SoftNmsOracle, testing::ValuesIn(list_cases("soft_nms")),
+                         case_test_name);
+
+class OpencvSoftNmsOracle : public NmsOracle {};
+TEST_P(OpencvSoftNmsOracle, KeepsTheSameBoxesWithTheSameScores) {
+  const OracleCase oracle_case = load_case("opencv_soft_nms", GetParam());
+  expect_kept("opencv_soft_nms", "keep");
+  expect_scores(oracle_case, run(problems_of("opencv_soft_nms", oracle_case).front()),
+                "keep_scores");
+}
+INSTANTIATE_TEST_SUITE_P(Cases, OpencvSoftNmsOracle,
+                         testing::ValuesIn(list_cases("opencv_soft_nms")), case_test_name);
+
+// The same set as the oracle's, each box with its decayed score; the order may differ where scores
+// are closer than the tolerance.
+class MatrixNmsOracle : public NmsOracle {};
+TEST_P(MatrixNmsOracle, KeepsTheSameBoxesWithTheSameScores) {
+  const OracleCase oracle_case = load_case("matrix_nms", GetParam());
+  const NmsResult result = run(problems_of("matrix_nms", oracle_case).front());
+  const Indices kept = result.kept(0);
+  Indices sorted = kept;
+  Indices expected = oracle_case.output("keep").values<std::int64_t>();
+  std::sort(sorted.begin(), sorted.end());
+  std::sort(expected.begin(), expected.end());
+  EXPECT_EQ(sorted, expected);
+  const std::vector<double> decayed = oracle_case.output("decayed_scores").values<double>();
+  const Tolerance tolerance = oracle_case.tolerance("decayed_scores");
+  for (std::size_t k = 0; k < kept.size(); ++k) {
+    const double wanted = decayed[static_cast<std::size_t>(kept[k])];
+    EXPECT_TRUE(is_near(static_cast<double>(result.scores.real(k)), wanted, tolerance))
+        << "box " << kept[k] << ": " << result.scores.real(k) << ", expected " << wanted;
+    EXPECT_LE(result.scores.real(k), result.scores.real(k > 0 ? k - 1 : 0));
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Cases, MatrixNmsOracle, testing::ValuesIn(list_cases("matrix_nms")),
                          case_test_name);
 
 }  // namespace

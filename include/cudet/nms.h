@@ -28,6 +28,38 @@ enum class OverlapMetric : std::int32_t { iou, min_area, giou, diou, ciou };
 /// Name of the metric as it is spelled in the enumeration, for example "min_area".
 CUDET_API const char* to_string(OverlapMetric metric) noexcept;
 
+/// What happens to boxes that overlap a kept one.
+///   greedy           They are dropped.
+///   soft_linear      Soft-NMS (Bodla et al. 2017, arXiv:1704.04503): the box with the highest
+///   score soft_gaussian    is kept, and the scores of all others are decayed: those whose metric v
+///   with it
+///                    is greater than iou_threshold times max(1 - v, 0), or all of them times
+///                    exp(-v^2 / sigma). Then the next one, until a score is below
+///                    decayed_score_threshold. Equal scores: lower index first.
+///   matrix_linear    Matrix NMS (Wang et al. 2020, SOLOv2, arXiv:2003.10152): the score of box j
+///   is matrix_gaussian  decayed by the minimum, over the boxes i before it, of f(v_ij) / f(m_i),
+///   where
+///                    m_i is the largest metric of i with a box before it and f(v) is 1 - v or
+///                    exp(-v^2 / sigma); 1 where there is no such box, and a box i with f(m_i) = 0
+///                    does not count. Boxes are then kept in the order of their decayed scores,
+///                    equal ones in the order before, down to decayed_score_threshold.
+///   weighted         As greedy, but output.boxes are the means of a kept box and of those that it
+///                    is the first one to suppress, weighted with their scores (box voting, Gidaris
+///                    and Komodakis 2015, arXiv:1505.01749). Sums are in double, in the order of
+///                    scores. Where they are not finite or the weights' sum is not positive, the
+///                    box stays as it is.
+enum class NmsMethod : std::int32_t {
+  greedy,
+  soft_linear,
+  soft_gaussian,
+  matrix_linear,
+  matrix_gaussian,
+  weighted
+};
+
+/// Name of the method as it is spelled in the enumeration, for example "soft_linear".
+CUDET_API const char* to_string(NmsMethod method) noexcept;
+
 enum class ScoreActivation : std::int32_t {
   none,    ///< scores are used as they are
   sigmoid  ///< scores are logits x, their boxes have the score 1 / (1 + exp(-x))
@@ -42,14 +74,22 @@ struct NmsOptions {
   /// Stands for "no class".
   static constexpr std::int64_t kNoClass = std::numeric_limits<std::int64_t>::min();
 
+  NmsMethod method = NmsMethod::greedy;
+
+  /// Soft and matrix methods know iou and min_area only.
   OverlapMetric metric = OverlapMetric::iou;
 
   /// A box is dropped where its metric with a kept box is greater than this; in [0, 1], and in
-  /// [-1, 1] for giou, diou and ciou.
+  /// [-1, 1] for giou, diou and ciou. soft_gaussian and the matrix methods make no use of it.
   float iou_threshold = 0.5f;
 
   /// True: also where the metric equals the threshold, as TensorRT's EfficientNMS has it.
   bool suppress_equal = false;
+
+  float sigma = 0.5f;  ///< Of the gaussian methods, positive and finite.
+
+  /// Soft and matrix methods keep no box whose decayed score is below this; not NaN.
+  float decayed_score_threshold = 0.001f;
 
   /// Boxes whose score is not greater than this take no part; not NaN. The default lets every score
   /// pass except NaN and minus infinity.
@@ -123,27 +163,30 @@ struct NmsOutput {
   Tensor count;    ///< [batch], int32
   Tensor indices;  ///< [batch, K], int32 or int64: position of the box in its image; padding -1
   Tensor boxes;    ///< [batch, K, 4], type of input.boxes: the input's four numbers; padding 0
-  Tensor scores;   ///< [batch, K], type of input.scores; padding 0
+  Tensor
+      scores;  ///< [batch, K], type of input.scores, decayed by soft and matrix methods; padding 0
   Tensor classes;  ///< [batch, K]; flat: type of input.classes, which must be given; dense: int32
                    ///< or int64; padding -1
   Tensor keep;     ///< shape of input.scores, uint8: 1 where kept, 0 elsewhere
   Tensor suppressed_by;  ///< shape of input.scores, int32 or int64: for a box that takes part and
                          ///< is not kept, position in its image of the first kept box, in order,
-                         ///< that suppresses it; -1 where there is none, and for all others
+                         ///< that suppresses it; -1 where there is none, and for all others.
+                         ///< Not for soft and matrix methods, which suppress nothing.
 };
 
 /// Bytes of device workspace that nms() needs. Reads options and the shapes and types of the input
 /// only. Pure host arithmetic, monotone in batch and n: room for the largest shape serves all
-/// smaller ones. 0 for images of up to 1024 scores; at most 64 bytes for each of the
-/// min(n * C, pre_nms_top_k) boxes an image that can take part + 1.1 MB an image. Errors as nms(),
-/// for options and input.
+/// smaller ones. 0 for the greedy method on images of up to 1024 scores; at most 64 bytes for each
+/// of the min(n * C, pre_nms_top_k) boxes an image that can take part + 1.1 MB an image. Errors as
+/// nms(), for options and input.
 CUDET_API Status nms_workspace_size(const NmsOptions& options, const NmsInput& input,
                                     std::size_t* bytes) noexcept;
 
-/// Exact greedy non-maximum suppression of every image by itself. Boxes are visited by decreasing
-/// score, equal scores by increasing index; a box is kept unless its metric with a box kept before
-/// it, of the same class or of any with class_agnostic, is greater than iou_threshold, or its class
-/// has max_outputs_per_class kept boxes. An image stops when K boxes are kept.
+/// Non-maximum suppression of every image by itself, exactly as the method defines it. Greedy:
+/// boxes are visited by decreasing score, equal scores by increasing index; a box is kept unless
+/// its metric with a box kept before it, of the same class or of any with class_agnostic, is
+/// greater than iou_threshold, or its class has max_outputs_per_class kept boxes. An image stops
+/// when K boxes are kept.
 ///
 /// Arithmetic    The decision is that of the formula in OverlapMetric, every operation correctly
 ///               rounded in float32, on corners as box.h makes them: the same on CPU and GPU, also
@@ -151,6 +194,9 @@ CUDET_API Status nms_workspace_size(const NmsOptions& options, const NmsInput& i
 ///               sums of squares the last product is fused with the sum, d2 is formed from half the
 ///               sums of the differences of corners, and the arctangent is a polynomial within
 ///               1 unit in the last place.
+/// Decay         Soft and matrix methods compute in float32, one rounding an operation, and the
+///               exponential within 1 unit in the last place: the same bits on CPU and GPU.
+///               exp(-v_ij^2 / sigma) / exp(-m_i^2 / sigma) is formed as one exponential.
 /// Sigmoid       Activated scores are within 3 units in the last place of float32, and rounded once
 ///               more to 16-bit outputs; the same bits on CPU and GPU.
 /// Special       A NaN score is never selected; an infinite one counts as such. -0 equals 0.

@@ -1,58 +1,23 @@
-// Greedy non-maximum suppression from the definition in include/cudet/nms.h.
+// Non-maximum suppression from the definition in include/cudet/nms.h.
 
 #include <cudet/nms.h>
 
 #include "../check.h"
 #include "../nms_plan.h"
-#include "nms_candidates.h"
-#include "nms_overlap.h"
+#include "nms_methods.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
-#include <map>
 #include <vector>
 
 namespace cudet::reference {
 namespace {
 
-/// The call's arguments and what follows from them.
-struct Call {
-  const NmsOptions& options;
-  const NmsInput& input;
-  const NmsOutput& output;
-  NmsShape shape;
-};
-
-float threshold_of(const Call& call, std::int64_t class_id) {
-  const Tensor& thresholds = call.input.iou_thresholds;
-  const bool listed = thresholds.present() && class_id >= 0 && class_id < thresholds.size(0);
-  return listed ? thresholds.data_as<float>()[class_id] : call.options.iou_threshold;
-}
-
-bool suppresses(const Call& call, const Candidate& kept, const Candidate& other) {
-  if (call.shape.class_aware && kept.class_id != other.class_id) return false;
-  if (!kept.box.valid || !other.box.valid) return false;
-  const float value = overlap_of(call.options.metric, kept.box, other.box);
-  const float threshold = threshold_of(call, other.class_id);
-  return value > threshold || (call.options.suppress_equal && value == threshold);
-}
-
-std::vector<Candidate> keep(const Call& call, const std::vector<Candidate>& candidates) {
-  const std::int64_t class_limit = call.options.max_outputs_per_class;
-  std::map<std::int64_t, std::int64_t> kept_of_class;
-  std::vector<Candidate> kept;
-  for (const Candidate& candidate : candidates) {
-    if (static_cast<std::int64_t>(kept.size()) == call.shape.capacity) break;
-    const bool dropped = std::any_of(kept.begin(), kept.end(), [&](const Candidate& other) {
-      return suppresses(call, other, candidate);
-    });
-    if (dropped) continue;
-    std::int64_t& in_class = kept_of_class[call.shape.class_aware ? candidate.class_id : 0];
-    if (class_limit != NmsOptions::kNoLimit && in_class >= class_limit) continue;
-    ++in_class;
-    kept.push_back(candidate);
-  }
-  return kept;
+std::vector<Kept> keep(const NmsCall& call, const std::vector<Candidate>& candidates) {
+  if (is_soft(call.options.method)) return keep_softly(call, candidates);
+  if (is_matrix(call.options.method)) return keep_by_matrix(call, candidates);
+  return keep_greedily(call, candidates);
 }
 
 /// Copies `count` elements of `source` from element `from` into `target` at element `to`.
@@ -63,20 +28,39 @@ void copy_elements(const Tensor& source, std::int64_t from, const Tensor& target
               static_cast<std::size_t>(count * size));
 }
 
-void write_slot(const Call& call, std::int64_t slot, const Candidate& kept) {
+void write_slot(const NmsCall& call, std::int64_t slot, const Kept& kept) {
   const NmsOutput& output = call.output;
-  if (output.indices.present()) store_integer(output.indices, slot, kept.index);
+  const Candidate& candidate = kept.candidate;
+  if (output.indices.present()) store_integer(output.indices, slot, candidate.index);
   if (output.boxes.present()) {
-    copy_elements(call.input.boxes, 4 * kept.box_element, output.boxes, 4 * slot, 4);
+    copy_elements(call.input.boxes, 4 * candidate.box_element, output.boxes, 4 * slot, 4);
   }
   if (output.scores.present()) {
-    if (call.options.score_activation == ScoreActivation::sigmoid) {
-      store_real(output.scores, slot, pinned::sigmoid(kept.score));
+    const bool changed = decays_scores(call.options.method) ||
+                         call.options.score_activation != ScoreActivation::none;
+    if (changed) {
+      store_real(output.scores, slot, kept.score);
     } else {
-      copy_elements(call.input.scores, kept.score_element, output.scores, slot, 1);
+      copy_elements(call.input.scores, candidate.score_element, output.scores, slot, 1);
     }
   }
-  if (output.classes.present()) store_integer(output.classes, slot, kept.class_id);
+  if (output.classes.present()) store_integer(output.classes, slot, candidate.class_id);
+}
+
+/// The mean of the four numbers of the boxes, weighted with their scores.
+void write_mean(const NmsCall& call, std::int64_t slot, const std::vector<Candidate>& boxes) {
+  double sums[4] = {};
+  double weights = 0.0;
+  for (const Candidate& box : boxes) {
+    const auto weight = static_cast<double>(activated_score(call.options, box.score));
+    weights += weight;
+    for (int i = 0; i < 4; ++i)
+      sums[i] += weight * static_cast<double>(real_at(call.input.boxes, 4 * box.box_element + i));
+  }
+  const bool finite = weights > 0.0 && std::isfinite(weights) &&
+                      std::all_of(sums, sums + 4, [](double sum) { return std::isfinite(sum); });
+  for (int i = 0; i < 4 && finite; ++i)
+    store_real(call.output.boxes, 4 * slot + i, static_cast<float>(sums[i] / weights));
 }
 
 void write_padding(const NmsOutput& output, std::int64_t slot) {
@@ -88,44 +72,71 @@ void write_padding(const NmsOutput& output, std::int64_t slot) {
   if (output.classes.present()) store_integer(output.classes, slot, -1);
 }
 
+/// For each candidate the slot of the first kept box before it that suppresses it, or -1; its own
+/// slot where it is kept.
+std::vector<std::int64_t> slots_of(const NmsCall& call, const std::vector<Candidate>& candidates,
+                                   const std::vector<Kept>& kept) {
+  std::vector<std::int64_t> slots;
+  auto next = kept.begin();  // candidates and kept boxes are in the same order
+  for (const Candidate& candidate : candidates) {
+    if (next != kept.end() && next->candidate.number == candidate.number) {
+      slots.push_back(next - kept.begin());
+      ++next;
+      continue;
+    }
+    const auto suppressor = std::find_if(kept.begin(), next, [&](const Kept& other) {
+      return suppresses(call, other.candidate, candidate);
+    });
+    slots.push_back(suppressor == next ? -1 : suppressor - kept.begin());
+  }
+  return slots;
+}
+
 /// The outputs that have an entry for each score.
-void write_masks(const Call& call, const ImageRange& image,
-                 const std::vector<Candidate>& candidates, const std::vector<Candidate>& kept) {
+void write_masks(const NmsCall& call, const ImageRange& image,
+                 const std::vector<Candidate>& candidates, const std::vector<Kept>& kept) {
   const NmsOutput& output = call.output;
   if (!output.keep.present() && !output.suppressed_by.present()) return;
-  const auto set_keep = [&](const Candidate& element, std::uint8_t value) {
-    if (output.keep.present()) output.keep.data_as<std::uint8_t>()[element.score_element] = value;
-  };
-  const auto set_suppressor = [&](const Candidate& element, std::int64_t index) {
-    if (output.suppressed_by.present()) {
-      store_integer(output.suppressed_by, element.score_element, index);
-    }
-  };
   // Of images of equal size also what lies behind the boxes that they really have.
   const ImageRange all = {image.index, image.first_box,
                           call.shape.ragged ? image.boxes : call.shape.n};
   for (const Candidate& element : elements_of(call.options, call.input, call.shape, all)) {
-    set_keep(element, 0);
-    set_suppressor(element, -1);
-  }
-  auto next = kept.begin();  // candidates and kept boxes are in the same order
-  for (const Candidate& candidate : candidates) {
-    if (next != kept.end() && next->number == candidate.number) {
-      set_keep(candidate, 1);
-      ++next;
-      continue;
+    if (output.keep.present()) output.keep.data_as<std::uint8_t>()[element.score_element] = 0;
+    if (output.suppressed_by.present()) {
+      store_integer(output.suppressed_by, element.score_element, -1);
     }
-    const auto suppressor = std::find_if(kept.begin(), next, [&](const Candidate& other) {
-      return suppresses(call, other, candidate);
-    });
-    if (suppressor != next) set_suppressor(candidate, suppressor->index);
   }
+  for (const Kept& box : kept) {
+    if (!output.keep.present()) break;
+    output.keep.data_as<std::uint8_t>()[box.candidate.score_element] = 1;
+  }
+  if (!output.suppressed_by.present()) return;
+  const std::vector<std::int64_t> slots = slots_of(call, candidates, kept);
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    if (slots[i] < 0) continue;
+    const Candidate& other = kept[static_cast<std::size_t>(slots[i])].candidate;
+    if (other.number == candidates[i].number) continue;
+    store_integer(output.suppressed_by, candidates[i].score_element, other.index);
+  }
+}
+
+/// Replaces the boxes of the kept ones by their means.
+void write_means(const NmsCall& call, std::int64_t first_slot,
+                 const std::vector<Candidate>& candidates, const std::vector<Kept>& kept) {
+  if (!call.output.boxes.present()) return;
+  std::vector<std::vector<Candidate>> members(kept.size());
+  const std::vector<std::int64_t> slots = slots_of(call, candidates, kept);
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    if (slots[i] >= 0) members[static_cast<std::size_t>(slots[i])].push_back(candidates[i]);
+  }
+  for (std::size_t k = 0; k < members.size(); ++k)
+    write_mean(call, first_slot + static_cast<std::int64_t>(k), members[k]);
 }
 
 }  // namespace
 
 Status nms(const NmsOptions& options, const NmsInput& input, const NmsOutput& output) noexcept {
-  Call call = {options, input, output, {}};
+  NmsCall call = {options, input, output, {}};
   CUDET_RETURN_IF_ERROR(check_nms_input(options, input, true, &call.shape));
   CUDET_RETURN_IF_ERROR(check_nms_output(options, input, output, call.shape));
   // Without an output that has slots, there may be more of them than anybody can count.
@@ -136,7 +147,7 @@ Status nms(const NmsOptions& options, const NmsInput& input, const NmsOutput& ou
     const ImageRange image = image_range(input, call.shape, b);
     const std::vector<Candidate> candidates =
         candidates_by_score(options, input, call.shape, image);
-    const std::vector<Candidate> kept = keep(call, candidates);
+    const std::vector<Kept> kept = keep(call, candidates);
     const auto count = static_cast<std::int64_t>(kept.size());
     if (output.count.present()) store_integer(output.count, b, count);
     for (std::int64_t k = 0; k < slots; ++k) {
@@ -146,6 +157,7 @@ Status nms(const NmsOptions& options, const NmsInput& input, const NmsOutput& ou
         write_padding(output, b * slots + k);
       }
     }
+    if (options.method == NmsMethod::weighted) write_means(call, b * slots, candidates, kept);
     write_masks(call, image, candidates, kept);
   }
   return Status();

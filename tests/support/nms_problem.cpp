@@ -94,9 +94,10 @@ std::string NmsProblem::describe() const {
        << ", score_threshold " << options.score_threshold << ", max_outputs " << options.max_outputs
        << ", class_agnostic " << yes_no(options.class_agnostic) << ", legacy_offset "
        << yes_no(options.legacy_offset) << ", reorder_corners " << yes_no(options.reorder_corners)
-       << ", metric " << to_string(options.metric) << ", suppress_equal "
-       << yes_no(options.suppress_equal) << ", inclusive "
-       << yes_no(options.score_threshold_inclusive) << ", sigmoid "
+       << ", method " << to_string(options.method) << ", sigma " << options.sigma
+       << ", decayed_score_threshold " << options.decayed_score_threshold << ", metric "
+       << to_string(options.metric) << ", suppress_equal " << yes_no(options.suppress_equal)
+       << ", inclusive " << yes_no(options.score_threshold_inclusive) << ", sigmoid "
        << yes_no(options.score_activation == ScoreActivation::sigmoid) << ", pre_nms_top_k "
        << options.pre_nms_top_k << ", max_outputs_per_class " << options.max_outputs_per_class
        << ", background_class " << options.background_class << ", dense " << class_count()
@@ -151,7 +152,10 @@ NmsResult make_nms_result(const NmsProblem& problem, DataType index_type) {
         HostTensor(problem.dense() ? index_type : problem.classes.type(), {batch, slots});
   }
   result.keep = HostTensor(DataType::uint8, problem.scores.shape());
-  result.suppressed_by = HostTensor(index_type, problem.scores.shape());
+  const NmsMethod method = problem.options.method;
+  if (method == NmsMethod::greedy || method == NmsMethod::weighted) {
+    result.suppressed_by = HostTensor(index_type, problem.scores.shape());
+  }
   return result;
 }
 
@@ -330,6 +334,22 @@ NmsProblem random_nms_problem(Random& random, std::int64_t largest_n, std::int64
   pick_score_options(random, problem);
   pick_class_options(random, problem);
   pick_metric(random, problem);
+  return problem;
+}
+
+NmsProblem random_method_problem(Random& random, std::int64_t largest_n,
+                                 std::int64_t largest_batch) {
+  NmsProblem problem = random_nms_problem(random, largest_n, largest_batch);
+  NmsOptions& options = problem.options;
+  options.method = static_cast<NmsMethod>(random.integer(0, 5));
+  options.sigma = random.pick(std::vector<float>{0.5f, 0.05f, 2.0f});
+  options.decayed_score_threshold =
+      random.pick(std::vector<float>{0.001f, 0.0f, -1.0f, 0.3f, -kInfinity});
+  const bool decays = options.method != NmsMethod::greedy && options.method != NmsMethod::weighted;
+  if (decays && options.metric != OverlapMetric::iou) {
+    options.metric = OverlapMetric::min_area;
+    options.iou_threshold = std::fabs(options.iou_threshold);
+  }
   return problem;
 }
 

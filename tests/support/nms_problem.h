@@ -67,9 +67,14 @@ NmsResult make_nms_result(const NmsProblem& problem, DataType index_type = DataT
 /// All outputs bit for bit.
 testing::AssertionResult same_result(const NmsResult& got, const NmsResult& expected);
 
-/// Options, forms of input, types, formats, limits and thresholds at random, with thresholds that
-/// are met exactly among them; at most `largest_n` boxes an image and `largest_batch` images.
+/// Greedy problems: options, forms of input, types, formats, limits and thresholds at random, with
+/// thresholds that are met exactly among them; at most `largest_n` boxes an image and
+/// `largest_batch` images.
 NmsProblem random_nms_problem(Random& random, std::int64_t largest_n, std::int64_t largest_batch);
+
+/// The same with any method.
+NmsProblem random_method_problem(Random& random, std::int64_t largest_n,
+                                 std::int64_t largest_batch);
 
 /// A flat problem of the options that have been there from the beginning: greedy IoU, batches of
 /// equal images.
