@@ -269,7 +269,7 @@ __device__ __forceinline__ bool image_done(const NmsArguments& arguments,
 /// Mask of the panel that starts at `panel_start`, a tile a warp; the block that comes last of an
 /// image resolves the panel. Which one that is differs from run to run, the result does not.
 template <bool kClassAware>
-__global__ void __launch_bounds__(kNmsPanelThreads)
+__global__ void __launch_bounds__(kNmsPanelThreads, 2)
     nms_panel_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                      std::int64_t panel_start, unsigned blocks_per_image) {
   constexpr int kTile = static_cast<int>(kNmsTile);
