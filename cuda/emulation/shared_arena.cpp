@@ -13,7 +13,6 @@ namespace {
 constexpr std::size_t kArenaSize = 512 * 1024;  // shared memory and red zones
 constexpr std::size_t kRedZone = 64;
 constexpr int kPoison = 0xFF;  // a NaN as float, half or bfloat16, and -1 as an integer
-
 constexpr std::size_t kPage = 4096;
 
 char* map_pages(void* address, std::size_t bytes, int flags) {

@@ -1,6 +1,5 @@
 // Launch limits, attributes, arguments, counters, and what the device says of itself.
-#include <climits>
-#include <cstring>
+#include <string>
 #include <thread>
 
 #include "device_array.h"
