@@ -255,7 +255,7 @@ __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWor
   if (threadIdx.x == 0) {
     state.kept = static_cast<std::uint32_t>(kept_count);
     state.kept_in_panel = static_cast<std::uint32_t>(kept_count - kept_before);
-    state.blocks_arrived = 0;
+    atomicExch(&state.blocks_arrived, 0u);
     if (arguments.out.count != nullptr) arguments.out.count[image] = kept_count;
   }
 }
