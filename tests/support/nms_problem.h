@@ -56,6 +56,10 @@ testing::AssertionResult same_result(const NmsResult& got, const NmsResult& expe
 /// are met exactly among them; at most `largest_n` boxes an image and `largest_batch` images.
 NmsProblem random_nms_problem(Random& random, std::int64_t largest_n, std::int64_t largest_batch);
 
+/// Multiplies boxes of ordinary size by a power of two, so that their areas are subnormal or close
+/// to it, or close to the largest number.
+void rescale_boxes(Random& random, std::vector<float>* boxes);
+
 /// A box as include/cudet/box.h reads it.
 struct Corners {
   float x1, y1, x2, y2;
