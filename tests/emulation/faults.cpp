@@ -11,7 +11,7 @@ namespace {
 constexpr unsigned int kThreads = 64;
 
 __global__ void global_write_past_end(float* data) {
-  data[kThreads + (threadIdx.x == 0 ? 0 : -1)] = 1.0f;
+  data[threadIdx.x == 0 ? kThreads : kThreads - 1] = 1.0f;
 }
 
 __global__ void global_read_past_end(float* data) {
