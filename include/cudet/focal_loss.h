@@ -137,10 +137,11 @@ CUDET_API Status sigmoid_focal_loss_workspace_size(const SigmoidFocalLossOptions
 /// Arithmetic    float32 from log-sigmoid forms, never from log(p): finite loss and gradient for
 ///               every finite logit of every type, as long as no factor or sum leaves the range.
 ///               Reductions add in a tree that is fixed by shape alone, the upper levels in double.
-/// Accuracy      Against double, loss and gradient of an element: 1e-6 + 1e-5 of the value,
-/// relative
-///               accuracy for easy elements (log1p) down to the range of float32; one rounding more
-///               into a 16-bit type. Sums: 1e-6 relative for float32.
+/// Accuracy      Against double, for an element: 1e-6 + 1e-5 of the value, of a gradient in units
+/// of
+///               grad_scale and grad_output; easy elements keep their relative accuracy down to the
+///               range of float32 (log1p). One rounding more into a 16-bit type. Sums: relative
+///               1e-6 for float32 logits, 1e-5 for 16-bit ones.
 /// Special       NaN logits, weights and dense targets make loss and gradient of their elements
 ///   values      NaN. An infinite logit is right (loss and gradient 0) or wrong (loss not finite,
 ///               gradient NaN). Dense targets outside [0, 1] extrapolate the formula where it is
@@ -188,7 +189,7 @@ struct SoftmaxFocalLossOutput {
   Tensor valid_rows;   ///< [1], int32 or int64: rows that are not ignored
 };
 
-/// As sigmoid_focal_loss_workspace_size(): at most 8 bytes a row + 4 kB.
+/// As sigmoid_focal_loss_workspace_size(): at most 9 bytes a row + 4 kB.
 CUDET_API Status softmax_focal_loss_workspace_size(const SoftmaxFocalLossOptions& options,
                                                    const SoftmaxFocalLossInput& input,
                                                    std::size_t* bytes) noexcept;
@@ -202,7 +203,8 @@ CUDET_API Status softmax_focal_loss_workspace_size(const SoftmaxFocalLossOptions
 /// Special       A row with a NaN logit has a loss and a gradient of NaN. Infinite logits: minus
 ///   values      infinity is a class of probability 0; other cases are not finite.
 /// Limits        On a device: rows and C below 2^31.
-/// Stream        Rows of up to 6 kB are read once, longer ones three times.
+/// Passes        Rows of up to 1024 classes, with smoothing of up to 6 kB, are read once, longer
+///               ones three times.
 CUDET_API Status softmax_focal_loss(const SoftmaxFocalLossOptions& options,
                                     const SoftmaxFocalLossInput& input,
                                     const SoftmaxFocalLossOutput& output,
