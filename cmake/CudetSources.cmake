@@ -4,8 +4,11 @@
 # Host side: argument checks, plans, references.
 set(cudet_host_sources
     src/check.cpp
+    src/focal_loss.cpp
+    src/focal_loss_check.cpp
     src/iou.cpp
     src/nms.cpp
+    src/reference/focal_loss.cpp
     src/reference/iou.cpp
     src/reference/nms.cpp
     src/status.cpp
@@ -13,7 +16,7 @@ set(cudet_host_sources
     src/version.cpp)
 
 # Kernels that both understand.
-set(cudet_kernel_sources cuda/iou.cu cuda/nms.cu)
+set(cudet_kernel_sources cuda/focal_loss.cu cuda/iou.cu cuda/nms.cu)
 
 # What only nvcc compiles, the same functions for the emulated device, and for no device at all.
 set(cudet_cuda_only_sources cuda/sort.cu)
