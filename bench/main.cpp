@@ -114,6 +114,7 @@ std::vector<Workload> all_workloads(const Options& options) {
     for (Workload& workload : more)
       workloads.push_back(std::move(workload));
   };
+  append(focal_loss_workloads());
   append(iou_workloads());
   append(nms_workloads());
   const bool given = !options.data_directory.empty();

@@ -56,6 +56,7 @@ struct Workload {
   std::function<std::unique_ptr<Case>(Device&)> build;
 };
 
+std::vector<Workload> focal_loss_workloads();
 std::vector<Workload> iou_workloads();
 std::vector<Workload> nms_workloads();
 

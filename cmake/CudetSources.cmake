@@ -4,10 +4,13 @@
 # Host side: argument checks, plans, references.
 set(cudet_host_sources
     src/check.cpp
+    src/focal_loss.cpp
+    src/focal_loss_check.cpp
     src/iou.cpp
     src/nms.cpp
     src/nms_check.cpp
     src/nms_plan.cpp
+    src/reference/focal_loss.cpp
     src/reference/iou.cpp
     src/reference/nms.cpp
     src/reference/nms_candidates.cpp
@@ -17,7 +20,7 @@ set(cudet_host_sources
     src/version.cpp)
 
 # Kernels that both understand.
-set(cudet_kernel_sources cuda/iou.cu cuda/nms.cu)
+set(cudet_kernel_sources cuda/focal_loss.cu cuda/iou.cu cuda/nms.cu)
 
 # What only nvcc compiles, the same functions for the emulated device, and for no device at all.
 set(cudet_cuda_only_sources cuda/sort.cu)

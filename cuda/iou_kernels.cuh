@@ -1,4 +1,19 @@
 // IoU matrix: the kernel.
+//
+// Floor: every value is written once and every box read once, s n m + 16 (n + m) bytes with s the
+// size of a value; float32 at n = m = 4096 is 67 MB, 20 us at 3.35 TB/s. At that rate an H100
+// (132 SMs, 4 schedulers, 1.755 GHz) issues 35 instructions a pair in float32 and 18 in 16 bits.
+//
+// Design: one launch. A block stages the 128 + 64 boxes of its tile as corners and area (CIoU: and
+// angle) in shared memory. A lane keeps four columns in registers and walks down the rows, which it
+// reads as broadcasts; four values leave in one 16- or 8-byte streaming store, so that a warp
+// writes 512 or 256 bytes without gaps. Where rows are not aligned to that, lanes own columns 32
+// apart and store single values. Nothing is recomputed per pair that belongs to a box.
+//
+// Per pair, row loop for sm_90, fast path of the division: iou 24 instructions (21 of arithmetic,
+// 10 of them the division), iof 23, giou 46, diou 60, ciou 79. Store sectors are the ideal number,
+// load sectors 9 % of them. 48 registers (iof 44, ciou 54), no spills. docs/performance.md says how
+// this was counted.
 #pragma once
 
 #include "box_array.h"
@@ -59,9 +74,9 @@ __device__ __forceinline__ PairBox make_pair_box(const Corners& corners) {
 }
 
 /// Area of the intersection; a negative number where the boxes are apart, and 0 only where they
-/// touch. Clamping the width at 0 instead would make most dividends of a sparse matrix 0, and the
-/// division has a slow path for those. So the height loses its sign where the width is negative:
-/// two negative sides must not look like an overlap.
+/// touch. Clamping the width at 0 instead would make most dividends of a sparse matrix 0, which the
+/// division treats in its slow path. So the height loses its sign where the width is negative (one
+/// LOP3): two negative sides must not look like an overlap.
 __device__ __forceinline__ float signed_intersection(const Corners& a, const Corners& b) {
   const float width = __fsub_rn(fminf(a.x2, b.x2), fmaxf(a.x1, b.x1));
   const float height = __fsub_rn(fminf(a.y2, b.y2), fmaxf(a.y1, b.y1));
@@ -90,7 +105,9 @@ __device__ __forceinline__ float pair_value(const PairBox& box1, const PairBox& 
   const float width = __fsub_rn(fmaxf(a.x2, b.x2), fminf(a.x1, b.x1));
   const float height = __fsub_rn(fmaxf(a.y2, b.y2), fminf(a.y1, b.y1));
   if constexpr (kKind == IouKind::giou) {
-    // With an invalid box the union is -infinity, and the ratio 1.
+    // (C - U) / C rather than 1 - U / C, whose last subtraction adds a rounding: 2.3e-7 against
+    // 2.5e-7 at most where the value is near 0. With an invalid box U is -infinity, and the
+    // ratio 1.
     const float enclosing = __fmul_rn(width, height);
     return __fsub_rn(iou, unit_ratio(__fsub_rn(enclosing, union_area), enclosing));
   }

@@ -31,12 +31,20 @@ __device__ __forceinline__ float4 load_nms_box(const NmsArguments& arguments,
   return is_valid(box) ? make_float4(box.x1, box.y1, box.x2, box.y2) : no_box<kGeneral>();
 }
 
+/// Minus the area of the intersection of two valid boxes, as the margin needs it: the height is
+/// taken the wrong way round. Where the boxes are apart, a number that is not negative.
+__device__ __forceinline__ float negative_intersection(const Corners& a, const Corners& b) {
+  const float width = fmaxf(__fsub_rn(fminf(a.x2, b.x2), fmaxf(a.x1, b.x1)), 0.0f);
+  const float negative_height = __fsub_rn(fmaxf(a.y1, b.y1), fminf(a.y2, b.y2));
+  return __fmul_rn(width, negative_height);
+}
+
 /// Negative where the IoU, as a correctly rounded division gives it, exceeds the threshold; never
 /// NaN and never -0 otherwise, so that the sign bit is the decision. See iou_threshold.h.
-__device__ __forceinline__ float threshold_margin(float intersection, float union_area,
+__device__ __forceinline__ float threshold_margin(float negative_intersection, float union_area,
                                                   const IouThreshold& threshold) {
   return __fmaf_rn(threshold.half_step, union_area,
-                   __fmaf_rn(threshold.value, union_area, -intersection));
+                   __fmaf_rn(threshold.value, union_area, negative_intersection));
 }
 
 /// The same decision for unions however small.
@@ -131,10 +139,10 @@ template <bool kGeneral>
 __device__ __forceinline__ bool overlaps(const NmsArguments& arguments, const NmsBox& box,
                                          const Corners& other) {
   if constexpr (kGeneral) return overlaps_generally(arguments, box, other);
-  const float common = intersection(box.corners, other);
-  const float union_area = __fsub_rn(__fadd_rn(box.area, area(other)), common);
-  return box.careful ? exceeds_carefully(common, union_area, arguments.iou_threshold)
-                     : threshold_margin(common, union_area, arguments.iou_threshold) < 0.0f;
+  const float negative = negative_intersection(box.corners, other);
+  const float union_area = __fadd_rn(__fadd_rn(box.area, area(other)), negative);
+  return box.careful ? exceeds_carefully(-negative, union_area, arguments.iou_threshold)
+                     : threshold_margin(negative, union_area, arguments.iou_threshold) < 0.0f;
 }
 
 /// Boxes in shared memory that many threads compare theirs with.
@@ -183,10 +191,10 @@ __device__ __forceinline__ void overlaps_of_rows(const NmsArguments& arguments, 
       const float other_area = columns.areas[first + i];
 #pragma unroll
       for (int k = 0; k < kRows; ++k) {
-        const float common = intersection(rows[k].corners, other);
-        const float union_area = __fsub_rn(__fadd_rn(rows[k].area, other_area), common);
+        const float negative = negative_intersection(rows[k].corners, other);
+        const float union_area = __fadd_rn(__fadd_rn(rows[k].area, other_area), negative);
         // The sign bit is the decision; shifting it in costs one operation.
-        const float margin = threshold_margin(common, union_area, arguments.iou_threshold);
+        const float margin = threshold_margin(negative, union_area, arguments.iou_threshold);
         signs[k] = __funnelshift_l(__float_as_uint(margin), signs[k], 1);
       }
     }
@@ -243,10 +251,10 @@ __device__ __forceinline__ bool overlaps_any(const NmsArguments& arguments, cons
       unsigned signs = 0u;
 #pragma unroll
       for (int i = 0; i < kSharedBoxGroup; ++i) {
-        const float common = intersection(box.corners, others.at(first + i));
-        const float union_area = __fsub_rn(__fadd_rn(box.area, others.areas[first + i]), common);
-        unsigned sign = __float_as_uint(threshold_margin(common, union_area, threshold));
-        if (box.careful) sign = exceeds_carefully(common, union_area, threshold) ? ~0u : 0u;
+        const float negative = negative_intersection(box.corners, others.at(first + i));
+        const float union_area = __fadd_rn(__fadd_rn(box.area, others.areas[first + i]), negative);
+        unsigned sign = __float_as_uint(threshold_margin(negative, union_area, threshold));
+        if (box.careful) sign = exceeds_carefully(-negative, union_area, threshold) ? ~0u : 0u;
         if (kCompareClasses && others.classes[first + i] != box.class_id) sign = 0u;
         signs |= sign;
       }

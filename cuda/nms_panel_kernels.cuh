@@ -174,7 +174,7 @@ __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWor
   if (threadIdx.x == 0) {
     state.kept = static_cast<std::uint32_t>(kept_count);
     state.kept_in_panel = static_cast<std::uint32_t>(kept_count - kept_before);
-    state.blocks_arrived = 0;
+    atomicExch(&state.blocks_arrived, 0u);
     if (arguments.out.count != nullptr) arguments.out.count[image] = kept_count;
   }
 }
@@ -188,7 +188,7 @@ __device__ __forceinline__ bool image_done(const NmsWorkspace& workspace,
 /// Mask of the panel that starts at `panel_start`, a tile a warp; the block that comes last of an
 /// image resolves the panel. Which one that is differs from run to run, the result does not.
 template <bool kClassAware, bool kGeneral>
-__global__ void __launch_bounds__(kNmsPanelThreads)
+__global__ void __launch_bounds__(kNmsPanelThreads, 2)
     nms_panel_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                      std::int64_t panel_start, unsigned blocks_per_image) {
   constexpr int kTile = static_cast<int>(kNmsTile);

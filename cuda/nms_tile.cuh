@@ -8,8 +8,8 @@
 
 namespace cudet::device {
 
-/// 64 flags, one a box of a tile.
-struct TileMask {
+/// 64 flags, one a box of a tile; aligned so that one access reads or writes them.
+struct alignas(8) TileMask {
   unsigned low, high;
 
   __device__ int count() const { return __popc(low) + __popc(high); }

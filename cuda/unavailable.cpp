@@ -1,4 +1,5 @@
 // The device side of a library that was built without a CUDA compiler: every call says so.
+#include "focal_loss.h"
 #include "iou.h"
 #include "nms.h"
 
@@ -10,6 +11,24 @@ Status unavailable(const char* operation) noexcept {
 }
 
 }  // namespace
+
+Status sigmoid_focal_loss(const SigmoidFocalPlan&, const SigmoidFocalLossOptions&,
+                          const SigmoidFocalLossInput&, const SigmoidFocalLossOutput&,
+                          const Execution&) noexcept {
+  return unavailable("sigmoid_focal_loss");
+}
+
+Status softmax_focal_loss(const SoftmaxPlan&, const SoftmaxFocalLossOptions&,
+                          const SoftmaxFocalLossInput&, const SoftmaxFocalLossOutput&,
+                          const Execution&) noexcept {
+  return unavailable("softmax_focal_loss");
+}
+
+Status distribution_focal_loss(const SoftmaxPlan&, const DistributionFocalLossOptions&,
+                               const DistributionFocalLossInput&,
+                               const DistributionFocalLossOutput&, const Execution&) noexcept {
+  return unavailable("distribution_focal_loss");
+}
 
 Status iou_matrix(const IouMatrixOptions&, const IouMatrixInput&, const IouMatrixOutput&,
                   const Execution&) noexcept {

@@ -8,7 +8,6 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <vector>
 
@@ -169,6 +168,24 @@ TEST(DeviceNms, AWorkspaceTooSmallLaunchesNothing) {
   EXPECT_EQ(status.message(), "nms: workspace must have " + std::to_string(bytes) +
                                   " bytes or more, got " + std::to_string(bytes - 1));
   EXPECT_EQ(count.download(), before);
+}
+
+TEST(DeviceNms, QuotientsBetweenTwoSubnormalNumbers) {
+  // Intersections k * 2^-149 and a union of 2: every odd k is a tie of the division.
+  for (const bool panels : {false, true}) {
+    for (int k = 1; k <= (panels ? 3 : 6); ++k) {
+      for (const float threshold : {0.0f, 0x1p-149f, 0x2p-149f, 0x3p-149f, 0x4p-149f}) {
+        SCOPED_TRACE("k " + std::to_string(k));
+        std::vector<float> boxes = {0, 0, 2, 1, 0, 0, static_cast<float>(k) * 0x1p-75f, 0x1p-74f};
+        boxes.resize(panels ? 4 * 1025 : boxes.size());
+        std::vector<float> scores(boxes.size() / 4, 0.5f);
+        for (const float score : {1.0f, 0.25f}) {
+          scores[0] = score;  // before the small box, and after it
+          expect_on_device(make_nms_problem(boxes, scores, threshold));
+        }
+      }
+    }
+  }
 }
 
 /// Sizes of one block, of one panel and of several.

@@ -138,6 +138,16 @@ TEST(NmsReference, AreasBelowTheSmallestNumber) {
   EXPECT_EQ(kept_by(subnormal, {2, 1}, 0.9f), (Indices{0}));
 }
 
+TEST(NmsReference, QuotientsBetweenTwoSubnormalNumbers) {
+  // The intersection is 3 * 2^-149 and the union 2: their quotient lies midway between 2^-149 and
+  // 2^-148 and is rounded to the even one, 2^-148.
+  const std::vector<float> boxes = {0, 0, 2, 1, 0, 0, 0x3p-75f, 0x1p-74f};
+  EXPECT_EQ(kept_by(boxes, {2, 1}, 0x1p-149f), (Indices{0}));
+  EXPECT_EQ(kept_by(boxes, {2, 1}, 0x1p-148f), (Indices{0, 1}));
+  // 2^-150 is rounded to 0.
+  EXPECT_EQ(kept_by({0, 0, 2, 1, 0, 0, 0x1p-75f, 0x1p-74f}, {2, 1}, 0.0f), (Indices{0, 1}));
+}
+
 TEST(NmsReference, Formats) {
   // The same two boxes, [0, 0, 2, 2] and [1, 0, 3, 2], IoU 1/3, and one apart.
   const std::vector<float> xywh = {0, 0, 2, 2, 1, 0, 2, 2, 9, 9, 2, 2};

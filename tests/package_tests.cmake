@@ -36,7 +36,7 @@ endif()
 set(check_registers "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/scripts/check_registers" --nvcc
                     "$<IF:$<BOOL:${CUDET_ENABLE_CUDA}>,${CMAKE_CUDA_COMPILER},>")
 add_test(NAME resources.kernels COMMAND ${check_registers})
-set_tests_properties(resources.kernels PROPERTIES LABELS resources SKIP_RETURN_CODE 77)
+set_tests_properties(resources.kernels PROPERTIES LABELS resources SKIP_RETURN_CODE 77 PROCESSORS 2)
 if(CUDET_ENABLE_CUDA)
   add_custom_target(
     check_registers_all

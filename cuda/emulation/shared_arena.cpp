@@ -1,8 +1,6 @@
 #include "shared_arena.h"
 
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <new>
@@ -13,16 +11,15 @@ namespace cudet::emulation {
 namespace {
 
 constexpr std::size_t kArenaSize = 512 * 1024;  // shared memory and red zones
-constexpr std::size_t kTokenArea = kThreadSanitizer ? SharedArena::kOrderTokens * sizeof(void*) : 0;
 constexpr std::size_t kRedZone = 64;
 constexpr int kPoison = 0xFF;  // a NaN as float, half or bfloat16, and -1 as an integer
+constexpr std::size_t kPage = 4096;
 
-// A system call of our own, since ThreadSanitizer takes the C library's mmap for a write.
-char* map_pages(void* address, int flags) {
-  const long mapped = syscall(SYS_mmap, address, kArenaSize, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0L);
-  if (mapped == -1) throw std::bad_alloc();
-  return reinterpret_cast<char*>(mapped);
+char* map_pages(void* address, std::size_t bytes, int flags) {
+  void* const mapped =
+      mmap(address, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+  if (mapped == MAP_FAILED) throw std::bad_alloc();
+  return static_cast<char*>(mapped);
 }
 
 std::size_t round_up(std::size_t bytes, std::size_t alignment) {
@@ -31,23 +28,29 @@ std::size_t round_up(std::size_t bytes, std::size_t alignment) {
 
 }  // namespace
 
-SharedArena::SharedArena() : base_(map_pages(nullptr, 0)), end_of_use_(base_ + kTokenArea) {
+SharedArena::SharedArena() : base_(map_pages(nullptr, kArenaSize, 0)), end_of_use_(base_) {
   poison_memory(base_, kArenaSize);
 }
 
 void SharedArena::begin_block(std::size_t dynamic_bytes) {
   poison_memory(base_, static_cast<std::size_t>(end_of_use_ - base_));
-  if (kThreadSanitizer) {
-    // The blocks share these addresses only here. Unmapping makes the sanitizer forget the accesses
-    // of the last block, which are no race with those of the next.
-    munmap(base_, kArenaSize);
-    map_pages(base_, MAP_FIXED);
-  }
+  if (kThreadSanitizer) forget_accesses();
   ++block_;
-  end_of_use_ = base_ + kTokenArea;
+  end_of_use_ = base_;
   static_bytes_ = 0;
   dynamic_bytes_ = dynamic_bytes;
-  dynamic_ = carve(dynamic_bytes, 16);
+  dynamic_ = dynamic_bytes == 0 ? nullptr : carve(dynamic_bytes, 16);
+}
+
+// The blocks share these addresses only here, so their accesses are no races. ThreadSanitizer
+// forgets them where pages are mapped while it looks away, and what was ordered where memory is
+// freed.
+void SharedArena::forget_accesses() {
+  const UnseenAccesses unseen;
+  const auto used = static_cast<std::size_t>(end_of_use_ - base_);
+  if (used != 0) map_pages(base_, round_up(used, kPage), MAP_FIXED);
+  if (order_tokens_ == nullptr || tokens_used_) order_tokens_ = std::make_unique<OrderTokens>();
+  tokens_used_ = false;
 }
 
 void* SharedArena::storage(SharedSlot& slot, std::size_t bytes, std::size_t alignment) {

@@ -1,10 +1,14 @@
 // The shared memory of the block that runs.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include <cudet_emulation/shared_memory.h>
+
+#include "sanitizers.h"
 
 namespace cudet::emulation {
 
@@ -26,13 +30,17 @@ class SharedArena {
   std::size_t static_bytes() const { return static_bytes_; }
   std::size_t dynamic_bytes() const { return dynamic_bytes_; }
 
-  // Addresses that are as fresh in every block as its shared memory, and have no other use than to
-  // tell ThreadSanitizer what is ordered.
-  void* order_token(std::size_t index) const { return base_ + index * sizeof(void*); }
-  static constexpr std::size_t kOrderTokens = 2056;
+  // Addresses that are fresh in every block and have no other use than to tell ThreadSanitizer what
+  // is ordered; null without it.
+  void* order_token(std::size_t index) {
+    if (!kThreadSanitizer) return nullptr;
+    tokens_used_ = true;
+    return &(*order_tokens_)[index];
+  }
 
  private:
   char* carve(std::size_t bytes, std::size_t alignment);
+  void forget_accesses();
 
   char* base_;
   char* end_of_use_;
@@ -40,6 +48,10 @@ class SharedArena {
   char* dynamic_ = nullptr;
   std::size_t dynamic_bytes_ = 0;
   std::size_t static_bytes_ = 0;
+
+  using OrderTokens = std::array<void*, 2056>;  // for two barriers, a fence and all lanes twice
+  std::unique_ptr<OrderTokens> order_tokens_;
+  bool tokens_used_ = false;
 };
 
 }  // namespace cudet::emulation

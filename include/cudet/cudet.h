@@ -3,6 +3,7 @@
 
 #include <cudet/box.h>
 #include <cudet/execution.h>
+#include <cudet/focal_loss.h>
 #include <cudet/iou.h>
 #include <cudet/nms.h>
 #include <cudet/status.h>

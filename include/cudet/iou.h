@@ -11,15 +11,16 @@
 
 namespace cudet {
 
-/// With I the area of the intersection, A1 and A2 the areas of the boxes, U = A1 + A2 - I, and the
-/// smallest box that encloses both having the area C and the squared diagonal c2:
+/// Of two boxes with the areas A1 and A2, the intersection I and the union U = A1 + A2 - I, whose
+/// smallest enclosing box has the area C and the squared diagonal c2:
+///
 ///   iou   I / U
 ///   iof   I / A1, intersection over foreground
-///   giou  IoU - (C - U) / C                                  Rezatofighi et al. 2019,
-///   arXiv:1902.09630 diou  IoU - d2 / (c2 + eps), d2 the squared distance of the centres
-///                                                            Zheng et al. 2020, arXiv:1911.08287
-///   ciou  DIoU - alpha v, v = 4 / pi^2 (atan(w2 / h2) - atan(w1 / h1))^2,
-///         alpha = v / (1 - IoU + v + eps)                    same paper
+///   giou  IoU - (C - U) / C                       Rezatofighi et al. 2019, arXiv:1902.09630
+///   diou  IoU - d2 / (c2 + eps)                   Zheng et al. 2020, arXiv:1911.08287;
+///         d2 is the squared distance of the centres
+///   ciou  DIoU - alpha v                          same paper;
+///         v = 4 / pi^2 (atan(w2 / h2) - atan(w1 / h1))^2, alpha = v / (1 - IoU + v + eps)
 enum class IouKind : std::int32_t { iou, iof, giou, diou, ciou };
 
 /// Name of the kind as it is spelled in the enumeration, for example "giou".
@@ -49,23 +50,27 @@ CUDET_API Status iou_matrix_workspace_size(const IouMatrixOptions& options,
 
 /// values[b, i, j] = kind(boxes1[b, i], boxes2[b, j]).
 ///
-/// Arithmetic    float32, one rounding an operation; one more into a 16-bit output.
-/// Accuracy      |error| <= 1e-6 + 1e-5 |value| against exact arithmetic on the float32 corners,
-/// and
-///               half a unit in the last place more for a 16-bit output.
-/// Special       U = 0: IoU 0; A1 = 0: IoF 0; C = 0: the term (C - U) / C is 0; with eps = 0 also
-///   values      d2 / c2 and alpha are 0 where the denominator is. atan(w / 0) = pi / 2, atan(0 /
-///   0) = 0.
-///               With an invalid box (box.h) IoU and IoF are 0, and GIoU, DIoU and CIoU are -1. IoU
-///               lies in [0, 1] always; no value is NaN.
-/// Determinism   Same input, same bits, on every device and in every run.
-/// Empty input   batch, n or m of 0 succeeds and writes nothing; data pointers may then be null.
-/// Stream        Work is only enqueued; captured graphs may be replayed on changed inputs.
-/// Threads       Safe to call from any number of host threads.
-/// Errors        invalid_argument: a tensor is absent or has the wrong shape, type or alignment, an
-///               output is read-only or overlaps an input, eps is negative or not finite, an
-///               enumerator is out of range. unsupported: a tensor is not contiguous, or the device
-///               call is not in this build. cuda_error: a launch failed.
+/// Arithmetic   float32, one rounding an operation; one more into a 16-bit output.
+/// Accuracy     |error| <= 1e-6 + 1e-5 |value| against exact arithmetic on the float32 corners, and
+///              half a unit in the last place more for a 16-bit output. This holds where no side of
+///              the boxes and of their enclosing box lies between 0 and 2^-50 (8.9e-16), and eps is
+///              at most 2^126: the area of a smaller box may underflow and count as 0.
+/// Special      U = 0: IoU 0. A1 = 0: IoF 0. C = 0: the term (C - U) / C is 0. With eps = 0 also
+/// values       d2 / c2 and alpha are 0 where their denominator is. atan(w / 0) = pi / 2, and
+///              atan(0 / 0) = 0. With an invalid box (box.h) IoU and IoF are 0, and GIoU, DIoU and
+///              CIoU are -1. IoU and IoF lie in [0, 1] always; no value is NaN.
+/// Determinism  Same input, same bits, on every device and in every run. IoU, GIoU, DIoU and CIoU
+///              are symmetric to the bit.
+/// Empty input  batch, n or m of 0 succeeds and writes nothing; the data pointer of a tensor
+/// without
+///              elements may be null.
+/// Stream       Work is only enqueued; captured graphs may be replayed on changed inputs.
+/// Threads      Safe to call from any number of host threads.
+/// Errors       invalid_argument: a tensor is absent or has the wrong shape, type or alignment, an
+///              output is read-only or overlaps an input, eps is negative or not finite, an
+///              enumerator is out of range. unsupported: a tensor is not contiguous, values has
+///              2^31 tiles of 64 x 128 or more in a device call, or the device call is not in this
+///              build. cuda_error: a launch failed.
 CUDET_API Status iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
                             const IouMatrixOutput& output, const Execution& execution) noexcept;
 

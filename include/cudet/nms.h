@@ -28,33 +28,31 @@ enum class OverlapMetric : std::int32_t { iou, min_area, giou, diou, ciou };
 /// Name of the metric as it is spelled in the enumeration, for example "min_area".
 CUDET_API const char* to_string(OverlapMetric metric) noexcept;
 
-/// What happens to boxes that overlap a kept one.
-///   greedy           They are dropped.
-///   soft_linear      Soft-NMS (Bodla et al. 2017, arXiv:1704.04503): the box with the highest
-///   score soft_gaussian    is kept, and the scores of all others are decayed: those whose metric v
-///   with it
-///                    is greater than iou_threshold times max(1 - v, 0), or all of them times
-///                    exp(-v^2 / sigma). Then the next one, until a score is below
-///                    decayed_score_threshold. Equal scores: lower index first.
-///   matrix_linear    Matrix NMS (Wang et al. 2020, SOLOv2, arXiv:2003.10152): the score of box j
-///   is matrix_gaussian  decayed by the minimum, over the boxes i before it, of f(v_ij) / f(m_i),
-///   where
-///                    m_i is the largest metric of i with a box before it and f(v) is 1 - v or
-///                    exp(-v^2 / sigma); 1 where there is no such box, and a box i with f(m_i) = 0
-///                    does not count. Boxes are then kept in the order of their decayed scores,
-///                    equal ones in the order before, down to decayed_score_threshold.
-///   weighted         As greedy, but output.boxes are the means of a kept box and of those that it
-///                    is the first one to suppress, weighted with their scores (box voting, Gidaris
-///                    and Komodakis 2015, arXiv:1505.01749). Sums are in double, in the order of
-///                    scores. Where they are not finite or the weights' sum is not positive, the
-///                    box stays as it is.
+/// What happens to boxes that overlap a kept one. Below, v is the metric of two boxes, and f(v) is
+/// 1 - v, but not below 0, for the linear and exp(-v^2 / sigma) for the gaussian methods.
+///
+/// Soft-NMS (Bodla et al. 2017, arXiv:1704.04503): the box with the highest score is kept, of equal
+/// scores the lower index, and all other scores are multiplied with f(v); by soft_linear only where
+/// v is greater than iou_threshold. Then the next one, until no score is left that is not below
+/// decayed_score_threshold.
+///
+/// Matrix NMS (Wang et al. 2020, arXiv:2003.10152): the score of box j is multiplied with the
+/// minimum of f(v_ij) / f(m_i) over the boxes i before it, where m_i is the largest metric of i
+/// with a box before it, 0 where there is none; boxes i with f(m_i) = 0 do not count. Boxes are
+/// then kept in the order of their new scores, equal ones in the order before, down to
+/// decayed_score_threshold.
+///
+/// Box voting (Gidaris and Komodakis 2015, arXiv:1505.01749): greedy, but output.boxes are means,
+/// weighted with the scores, of a kept box and of those that it is the first one to suppress. Sums
+/// are in double, in the order of scores. Where they are not finite or the sum of the weights is
+/// not positive, the box stays as it is.
 enum class NmsMethod : std::int32_t {
-  greedy,
-  soft_linear,
-  soft_gaussian,
-  matrix_linear,
-  matrix_gaussian,
-  weighted
+  greedy,           ///< they are dropped
+  soft_linear,      ///< their scores decay
+  soft_gaussian,    ///< their scores decay
+  matrix_linear,    ///< their scores decay, all at once
+  matrix_gaussian,  ///< their scores decay, all at once
+  weighted          ///< they are dropped, and the kept box becomes a mean
 };
 
 /// Name of the method as it is spelled in the enumeration, for example "soft_linear".
@@ -148,7 +146,8 @@ struct NmsInput {
   Tensor counts;   ///< optional [batch], int32: only the first counts[b] boxes of image b exist.
                    ///< A count below 0 is taken as 0, one above n as n. Not with offsets.
   Tensor offsets;  ///< [batch + 1], int32 or int64, for ragged batches: image b has the boxes
-                   ///< offsets[b] ... offsets[b + 1] - 1. Beyond [0, total] they are clamped.
+                   ///< offsets[b] ... offsets[b + 1] - 1. Beyond [0, total] they are clamped. They
+                   ///< must not fall, or keep and suppressed_by are undefined.
   /// Ragged batches: no image has more boxes; n in what follows. Boxes beyond take no part.
   /// kNoLimit stands for total. A workspace grows with batch times this.
   std::int64_t max_image_boxes = NmsOptions::kNoLimit;
@@ -157,14 +156,16 @@ struct NmsInput {
                           ///< C. Not with class_agnostic, nor for flat boxes without classes.
 };
 
-/// Fixed-capacity results, each of them optional. Image b keeps count[b] <= K boxes, in slots
-/// 0 ... count[b] - 1 in order of their scores; the slots after them hold the padding.
+/// Fixed-capacity results, each of them optional. Of ragged batches, keep and suppressed_by have no
+/// entry written for a box that is in no image or beyond max_image_boxes. Image b keeps count[b] <=
+/// K boxes, in slots 0 ... count[b] - 1 in order of their scores; the slots after them hold the
+/// padding.
 struct NmsOutput {
   Tensor count;    ///< [batch], int32
   Tensor indices;  ///< [batch, K], int32 or int64: position of the box in its image; padding -1
   Tensor boxes;    ///< [batch, K, 4], type of input.boxes: the input's four numbers; padding 0
-  Tensor
-      scores;  ///< [batch, K], type of input.scores, decayed by soft and matrix methods; padding 0
+  Tensor scores;   ///< [batch, K], type of input.scores; decayed by soft and matrix methods;
+                   ///< padding 0
   Tensor classes;  ///< [batch, K]; flat: type of input.classes, which must be given; dense: int32
                    ///< or int64; padding -1
   Tensor keep;     ///< shape of input.scores, uint8: 1 where kept, 0 elsewhere
@@ -193,7 +194,7 @@ CUDET_API Status nms_workspace_size(const NmsOptions& options, const NmsInput& i
 ///               where a metric meets the threshold exactly. 16-bit inputs are widened first. In
 ///               sums of squares the last product is fused with the sum, d2 is formed from half the
 ///               sums of the differences of corners, and the arctangent is a polynomial within
-///               1 unit in the last place.
+///               2 units in the last place.
 /// Decay         Soft and matrix methods compute in float32, one rounding an operation, and the
 ///               exponential within 1 unit in the last place: the same bits on CPU and GPU.
 ///               exp(-v_ij^2 / sigma) / exp(-m_i^2 / sigma) is formed as one exponential.

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by scripts/test and scripts/bench: packages, configuration, build.
+# Shared by the scripts: packages, configuration, build, tests.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 jobs=$(nproc)
@@ -102,4 +102,18 @@ build() {
   shift
   say "Building build/$preset"
   cmake --build "$root/build/$preset" --parallel "$jobs" ${1:+--target "$@"}
+}
+
+# run_tests PRESET [ARGUMENTS OF CTEST]: fails where a test failed or none ran.
+run_tests() {
+  local preset=$1 status=0
+  local build_dir="$root/build/$preset"
+  local report="$build_dir/test_report.xml"
+  shift
+  say "Testing build/$preset"
+  rm -f "$report"
+  (cd "$root" && ctest --preset "$preset" --parallel "$jobs" --output-junit "$report" "$@") ||
+    status=$?
+  python3 "$root/scripts/lib/summarize_tests.py" "$build_dir" "$report" || status=1
+  return "$status"
 }

@@ -46,8 +46,8 @@ __global__ void signed_extremes(int* ints, long long* longs) {
   const int i = static_cast<int>(threadIdx.x) - 16;
   atomicMin(&ints[0], i);
   atomicMax(&ints[1], i);
-  atomicMin(&longs[0], static_cast<long long>(i) << 40);
-  atomicMax(&longs[1], static_cast<long long>(i) << 40);
+  atomicMin(&longs[0], static_cast<long long>(i) * (1ll << 40));
+  atomicMax(&longs[1], static_cast<long long>(i) * (1ll << 40));
   atomicSub(&ints[2], 2);
 }
 
@@ -120,7 +120,7 @@ __global__ void last_block_sums(float* partial, unsigned int* ticket, float* tot
     for (unsigned int i = 0; i < gridDim.x; ++i)
       sum += partial[i];
     *total = sum;
-    *ticket = 0;
+    atomicExch(ticket, 0u);  // a plain store would race with the others' atomicAdd
   }
 }
 

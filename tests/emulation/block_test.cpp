@@ -1,7 +1,6 @@
 // Barriers, shared memory, indices, the order of threads and blocks.
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <numeric>
 #include <set>
 

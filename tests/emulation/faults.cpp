@@ -11,7 +11,7 @@ namespace {
 constexpr unsigned int kThreads = 64;
 
 __global__ void global_write_past_end(float* data) {
-  data[kThreads + (threadIdx.x == 0 ? 0 : -1)] = 1.0f;
+  data[threadIdx.x == 0 ? kThreads : kThreads - 1] = 1.0f;
 }
 
 __global__ void global_read_past_end(float* data) {
@@ -73,8 +73,9 @@ __global__ void exchange_in_warp(float* data) {
   data[lane] = values[lane ^ 1u];
 }
 
-// All blocks write to the same place.
+// All blocks write to the same place. Their barriers order nothing between them.
 __global__ void racing_blocks(float* data) {
+  __syncthreads();
   if (threadIdx.x == 0) data[0] = static_cast<float>(blockIdx.x);
 }
 

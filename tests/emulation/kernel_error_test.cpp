@@ -1,5 +1,6 @@
 // Kernels that are wrong on purpose: each must be reported for what it is, and leave the device fit
 // for the next launch.
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 

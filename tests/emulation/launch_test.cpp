@@ -1,6 +1,5 @@
 // Launch limits, attributes, arguments, counters, and what the device says of itself.
-#include <climits>
-#include <cstring>
+#include <string>
 #include <thread>
 
 #include "device_array.h"
@@ -66,7 +65,7 @@ TEST_F(LaunchTest, DynamicSharedMemoryIsLimitedUntilOptedIn) {
   ASSERT_EQ(
       cudaFuncSetAttribute(fill_dynamic, cudaFuncAttributeMaxDynamicSharedMemorySize, 227 * 1024),
       cudaSuccess);
-  const cudaLaunchConfig_t config = launch_config(2, 64, 227 * 1024);
+  const cudaLaunchConfig_t config = launch_config(1, 64, 227 * 1024);
   EXPECT_EQ(cudaLaunchKernelEx(&config, fill_dynamic, 227 * 256, out.data()), cudaSuccess);
   EXPECT_EQ(out.get()[0], 227 * 256 - 1);
   cudaFuncSetAttribute(fill_dynamic, cudaFuncAttributeMaxDynamicSharedMemorySize, 48 * 1024);

@@ -102,6 +102,16 @@ TEST_F(StreamTest, TheLegacyStreamOrdersBlockingStreams) {
   EXPECT_EQ(cudaStreamSynchronize(nonblocking), cudaSuccess);
 }
 
+TEST_F(StreamTest, ACopyInTheLegacyStreamWaitsForBlockingStreamsOnly) {
+  Stream blocking(cudaStreamDefault);
+  Stream nonblocking;
+  DeviceArray<int> values(std::vector<int>{0, 0});
+  set_deferred(true);
+  launch_on(blocking, add, values.data(), 1);
+  launch_on(nonblocking, add, values.data() + 1, 1);
+  EXPECT_EQ(values.get(), (std::vector<int>{1, 0}));
+}
+
 TEST_F(StreamTest, PageableSourcesAreReadAtTheCallPinnedOnesWhenTheCopyRuns) {
   Stream stream;
   DeviceArray<int> device(2);

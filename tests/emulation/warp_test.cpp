@@ -1,8 +1,6 @@
 // Warp operations: values, segments, partial masks.
 #include <algorithm>
 #include <cstdint>
-#include <functional>
-#include <limits>
 
 #include "device_array.h"
 

@@ -159,6 +159,13 @@ NmsResult make_nms_result(const NmsProblem& problem, DataType index_type) {
   return result;
 }
 
+void rescale_boxes(Random& random, std::vector<float>* boxes) {
+  const int exponent =
+      static_cast<int>(random.chance(0.75) ? random.integer(-85, -65) : random.integer(45, 55));
+  for (float& number : *boxes)
+    number = std::ldexp(number, exponent);
+}
+
 testing::AssertionResult same_result(const NmsResult& got, const NmsResult& expected) {
   static const char* const names[] = {"count",   "indices", "boxes",        "scores",
                                       "classes", "keep",    "suppressed_by"};
@@ -183,9 +190,9 @@ NmsProblem random_flat_problem(Random& random, std::int64_t largest_n, std::int6
   const auto distribution = static_cast<BoxDistribution>(random.integer(0, kBoxDistributions - 1));
   const auto score_distribution =
       static_cast<ScoreDistribution>(random.integer(0, kScoreDistributions - 1));
-  problem.boxes =
-      HostTensor::of_reals(random.pick(real_types), {batch, n, 4},
-                           random_boxes(random, distribution, batch * n, options.format));
+  std::vector<float> boxes = random_boxes(random, distribution, batch * n, options.format);
+  if (random.chance(0.1)) rescale_boxes(random, &boxes);
+  problem.boxes = HostTensor::of_reals(random.pick(real_types), {batch, n, 4}, boxes);
   problem.scores = HostTensor::of_reals(random.pick(real_types), {batch, n},
                                         random_scores(random, score_distribution, batch * n));
   if (random.chance(0.5)) {

@@ -76,6 +76,10 @@ NmsProblem random_nms_problem(Random& random, std::int64_t largest_n, std::int64
 NmsProblem random_method_problem(Random& random, std::int64_t largest_n,
                                  std::int64_t largest_batch);
 
+/// Multiplies boxes of ordinary size by a power of two, so that their areas are subnormal or close
+/// to it, or close to the largest number.
+void rescale_boxes(Random& random, std::vector<float>* boxes);
+
 /// A flat problem of the options that have been there from the beginning: greedy IoU, batches of
 /// equal images.
 NmsProblem random_flat_problem(Random& random, std::int64_t largest_n, std::int64_t largest_batch);

@@ -148,9 +148,9 @@ inline float rsqrtf(float a) {
   return static_cast<float>(1.0 / std::sqrt(double{a}));
 }
 
-// NaN becomes 0, as CUDA has it.
+// NaN and -0 become 0, as CUDA has it.
 inline float __saturatef(float a) {
-  return std::fmin(std::fmax(a, 0.0f), 1.0f);
+  return a > 0.0f ? std::fmin(a, 1.0f) : 0.0f;
 }
 
 // CUDA's global min and max. Integers of mixed sign compare as unsigned ones; the floating forms

@@ -1,0 +1,163 @@
+// Sigmoid focal loss with class targets and the usual options, in the layout of a detector's head.
+//
+// A warp takes one anchor's tile of 128 neighbouring positions and 16 classes: it reads their
+// targets once, and per class one vector of four neighbours a lane. Counts as in
+// focal_loss_rows_kernels.cuh, and 4 or 8 bytes of targets to 16 elements.
+#pragma once
+
+#include "focal_loss_parameters.cuh"
+
+namespace cudet::device {
+
+constexpr unsigned kHeadVector = 4;
+static_assert(kFocalHeadPositions == kWarpSize * kHeadVector);
+
+/// A warp's tile.
+struct HeadTile {
+  unsigned plane;     ///< of the tile's first class, in [B, A C]
+  unsigned row;       ///< of position 0 of this anchor, in [B, A, H W]
+  unsigned position;  ///< the lane's first
+  unsigned step;      ///< from one of its positions to the next
+  unsigned count;     ///< of its positions that exist
+  int first_class;
+  int last_class;
+};
+
+/// Positions lie together in a lane where the shape lets every plane start at a whole vector,
+/// otherwise every 32nd belongs to it: then a warp reads without gaps one element at a time.
+__device__ __forceinline__ HeadTile head_tile(const SigmoidFocalParameters& parameters,
+                                              const FocalLevelParameters& level, unsigned chunk) {
+  constexpr unsigned kPositions = static_cast<unsigned>(kFocalHeadPositions);
+  constexpr unsigned kClasses = static_cast<unsigned>(kFocalHeadClasses);
+  const unsigned classes = static_cast<unsigned>(parameters.classes);
+  const unsigned position_tiles = (level.positions + kPositions - 1) / kPositions;
+  const unsigned class_tiles = (classes + kClasses - 1) / kClasses;
+  const unsigned position_tile = chunk % position_tiles;
+  const unsigned class_tile = chunk / position_tiles % class_tiles;
+  const unsigned image_anchor = chunk / position_tiles / class_tiles;
+  const unsigned first_class = class_tile * kClasses;
+  const unsigned lane = threadIdx.x % kWarpSize;
+  const bool together = level.positions % kHeadVector == 0;
+  HeadTile tile;
+  tile.plane = image_anchor * classes + first_class;
+  tile.row = image_anchor * level.positions;
+  tile.position = position_tile * kPositions + (together ? kHeadVector * lane : lane);
+  tile.step = together ? 1 : kWarpSize;
+  tile.count = 0;
+  if (tile.position < level.positions) {
+    tile.count = min((level.positions - tile.position + tile.step - 1) / tile.step, kHeadVector);
+  }
+  tile.first_class = static_cast<int>(first_class);
+  tile.last_class = static_cast<int>(min(first_class + kClasses, classes)) - 1;
+  return tile;
+}
+
+/// The lane's four elements of one class, which begin at `plane`; 0 past the last position. kVector
+/// says that they are a vector.
+template <class T, bool kVector>
+__device__ __forceinline__ void load_positions(const T* plane, const HeadTile& tile,
+                                               float (&x)[kHeadVector]) {
+  if constexpr (kVector) {
+    load_streaming_vector(plane, x);
+  } else {
+#pragma unroll
+    for (unsigned k = 0; k < kHeadVector; ++k)
+      x[k] = k < tile.count ? to_float(plane[k * tile.step]) : 0.0f;
+  }
+}
+template <class T, bool kVector>
+__device__ __forceinline__ void store_positions(T* plane, const HeadTile& tile,
+                                                const float (&x)[kHeadVector]) {
+  if constexpr (kVector) {
+    store_streaming_vector(plane, x);
+  } else {
+#pragma unroll
+    for (unsigned k = 0; k < kHeadVector; ++k) {
+      if (k < tile.count) plane[k * tile.step] = from_float<T>(x[k]);
+    }
+  }
+}
+
+/// All classes of the tile; kMarked says that a lane of the warp has a positive or an ignored row.
+template <class T, bool kSquare, bool kMarked, bool kVector>
+__device__ __forceinline__ FocalLaneSum tile_classes(const SigmoidFocalParameters& parameters,
+                                                     const FocalLevelParameters& level,
+                                                     const HeadTile& tile, float factor,
+                                                     const int (&row_class)[kHeadVector]) {
+  const float weight = factor * parameters.negative_weight;
+  const unsigned positions = level.positions;
+  const bool with_gradient = level.gradient != nullptr;
+  const std::int64_t offset = static_cast<std::int64_t>(tile.plane) * positions + tile.position;
+  const T* logits = static_cast<const T*>(level.logits) + offset;
+  T* gradient = static_cast<T*>(level.gradient) + (with_gradient ? offset : 0);
+  FocalLaneSum lane;
+#pragma unroll 1
+  for (int c = tile.first_class; c <= tile.last_class; ++c) {
+    float x[kHeadVector];
+    load_positions<T, kVector>(logits, tile, x);
+    if constexpr (kMarked) {
+      float sum = 0.0f;
+#pragma unroll
+      for (unsigned k = 0; k < kHeadVector; ++k) {
+        const bool positive = row_class[k] == c;
+        x[k] = marked_element<T, kSquare>(parameters, x[k], positive, row_class[k] == kIgnored,
+                                          factor, sum);
+        lane.positives += positive ? 1u : 0u;
+      }
+      lane.loss += sum;
+    } else {
+      lane.loss = fmaf(parameters.negative_weight,
+                       plain_negatives<T, kSquare>(parameters, weight, x), lane.loss);
+    }
+    logits += positions;
+    if (with_gradient) {
+      store_positions<T, kVector>(gradient, tile, x);
+      gradient += positions;
+    }
+  }
+  return lane;
+}
+
+template <class T, bool kSquare>
+__device__ __forceinline__ FocalLaneSum head_chunk(const SigmoidFocalParameters& parameters,
+                                                   unsigned chunk) {
+  const FocalLevelParameters& level = parameters.levels[level_of_chunk(parameters, chunk)];
+  const HeadTile tile = head_tile(parameters, level, chunk - level.first_chunk);
+  const float factor = gradient_factor(parameters);
+  int row_class[kHeadVector];
+  bool marked = false;
+#pragma unroll
+  for (unsigned k = 0; k < kHeadVector; ++k) {
+    row_class[k] = kIgnored;
+    if (k < tile.count) {
+      row_class[k] =
+          class_of_target(parameters, load_target(level.targets, parameters.target_type,
+                                                  tile.row + tile.position + k * tile.step));
+    }
+    marked = marked || row_class[k] == kIgnored ||
+             (row_class[k] >= tile.first_class && row_class[k] <= tile.last_class);
+  }
+  const bool any_marked = __any_sync(kFullWarp, static_cast<int>(marked)) != 0;
+  // Whether lanes read vectors must not show in the result: it hangs on addresses.
+  if (level.aligned && tile.step == 1) {
+    if (tile.count == 0) return FocalLaneSum();
+    return any_marked
+               ? tile_classes<T, kSquare, true, true>(parameters, level, tile, factor, row_class)
+               : tile_classes<T, kSquare, false, true>(parameters, level, tile, factor, row_class);
+  }
+  return any_marked
+             ? tile_classes<T, kSquare, true, false>(parameters, level, tile, factor, row_class)
+             : tile_classes<T, kSquare, false, false>(parameters, level, tile, factor, row_class);
+}
+
+/// One warp a tile of kFocalHeadClasses x kFocalHeadPositions elements.
+template <class T, bool kSquare>
+__global__ void __launch_bounds__(kFocalBlockThreads, kFocalBlocks<kSquare>)
+    focal_head_kernel(const __grid_constant__ SigmoidFocalParameters parameters) {
+  const unsigned chunk = blockIdx.x * (blockDim.x / kWarpSize) + threadIdx.x / kWarpSize;
+  FocalLaneSum lane;
+  if (chunk < parameters.chunks) lane = head_chunk<T, kSquare>(parameters, chunk);
+  reduce(parameters.reduction, chunk, lane.loss, lane.positives);
+}
+
+}  // namespace cudet::device
