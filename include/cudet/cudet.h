@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cudet/box.h>
+#include <cudet/box_regression_loss.h>
 #include <cudet/execution.h>
 #include <cudet/iou.h>
+#include <cudet/iou_loss.h>
+#include <cudet/loss_reduction.h>
 #include <cudet/nms.h>
 #include <cudet/status.h>
 #include <cudet/tensor.h>
