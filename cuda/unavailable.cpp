@@ -2,6 +2,7 @@
 #include "box_regression_loss.h"
 #include "iou.h"
 #include "iou_loss.h"
+#include "matching.h"
 #include "nms.h"
 
 namespace cudet::device {
@@ -32,6 +33,11 @@ Status iou_pairs(const IouMatrixOptions&, const IouPairsInput&, const IouPairsOu
 Status iou_loss(const LossReductionPlan&, const IouLossOptions&, const IouLossInput&,
                 const IouLossOutput&, const Execution&) noexcept {
   return unavailable("iou_loss");
+}
+
+Status match_boxes(const MatchPlan&, const MatchOptions&, const MatchInput&, const MatchOutput&,
+                   const Execution&) noexcept {
+  return unavailable("match_boxes");
 }
 
 Status nms(const NmsPlan&, const NmsOptions&, const NmsInput&, const NmsOutput&,

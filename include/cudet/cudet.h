@@ -7,6 +7,7 @@
 #include <cudet/iou.h>
 #include <cudet/iou_loss.h>
 #include <cudet/loss_reduction.h>
+#include <cudet/matching.h>
 #include <cudet/nms.h>
 #include <cudet/status.h>
 #include <cudet/tensor.h>
