@@ -51,6 +51,17 @@ MatchParameters make_parameters(const MatchPlan& plan, const MatchOptions& optio
   return parameters;
 }
 
+/// Blocks an image of match_finish_kernel().
+unsigned finish_blocks(const MatchPlan& plan, const MatchOptions& options) {
+  if (options.forced == ForcedMatches::best_anchor) return 1;
+  if (options.forced == ForcedMatches::low_quality && plan.anchors > 0) {
+    return static_cast<unsigned>(plan.blocks);
+  }
+  // A warp a box, if images have equally many.
+  const std::int64_t boxes = plan.boxes / std::max<std::int64_t>(plan.batch, 1);
+  return static_cast<unsigned>(std::min<std::int64_t>(boxes / kMatchWarps + 1, 1024));
+}
+
 Status clear_best(const MatchParameters& parameters, cudaStream_t stream) {
   const auto bytes = static_cast<std::size_t>(parameters.box_count) * sizeof(unsigned long long);
   const cudaError_t error = cudaMemsetAsync(parameters.best, 0, bytes, stream);
@@ -84,7 +95,7 @@ Status match_boxes(const MatchPlan& plan, const MatchOptions& options, const Mat
                                  execution.stream(), parameters));
   }
   if (!looks_at_boxes) return Status();
-  config.grid = dim3(parameters.block_best != nullptr ? blocks : 1, std::max(images, 1u));
+  config.grid = dim3(finish_blocks(plan, options), std::max(images, 1u));
   return launch(kOperation, "launching match_finish_kernel", match_finish_kernel, config,
                 execution.stream(), parameters);
 }

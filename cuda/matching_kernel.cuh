@@ -8,10 +8,10 @@
 // boxes do not touch the smallest rectangle round a warp's anchors: a lane asks that for two boxes,
 // a ballot tells the warp which are left. These are taken two at a time: of both IoUs the larger
 // competes with the anchor's best, and only at the end is it asked which of the two it was. A box's
-// best anchor is the maximum over the lanes of a warp, found with one reduction, and with a second
-// one for the index where the warp overlaps the box at all; then over warps in shared memory; then
-// one 64-bit atomicMax a block and box. A maximum does not depend on the order, so results are the
-// same in every run.
+// largest IoU is the maximum over the lanes of a warp, found with one reduction, then over the
+// warps of a block, then one 64-bit atomicMax a block and box. That says which warp has the best
+// anchor; which of its 256 it is, the finishing kernel asks for each box. A maximum does not depend
+// on the order, so results are the same in every run.
 //
 // Counts: docs/performance.md.
 #pragma once
@@ -84,33 +84,22 @@ __device__ __forceinline__ bool touches(const Corners& a, const Corners& b) {
   return a.x1 < b.x2 && b.x1 < a.x2 && a.y1 < b.y2 && b.y1 < a.y2;
 }
 
-/// Largest IoU of a box with the warp's anchors, into its key for this warp.
-__device__ __forceinline__ void store_warp_best(const float (&ious)[kAnchorsPerThread],
-                                                int first_place, unsigned long long* key) {
+/// Bits of the largest IoU of a box with the warp's anchors; not positive where there is none. As
+/// signed integers, positive floats have their order, and all others come before them.
+__device__ __forceinline__ int best_of_warp(const float (&ious)[kAnchorsPerThread]) {
   float best = ious[0];
 #pragma unroll
   for (int k = 1; k < kAnchorsPerThread; ++k)
     best = fmaxf(best, ious[k]);
-  // As signed integers, positive floats have their order, and others are not positive.
-  const int bits = warp_max(__float_as_int(best));
-  if (bits <= 0) return;
-  const float highest = __int_as_float(bits);
-  int lowest = kAnchorsPerThread;
-#pragma unroll
-  for (int k = kAnchorsPerThread - 1; k >= 0; --k)
-    lowest = ious[k] == highest ? k : lowest;
-  const int place = lowest < kAnchorsPerThread ? first_place + lowest * kWarpSize : INT32_MAX;
-  const int complement = warp_max(~place);
-  if (threadIdx.x % kWarpSize == 0) *key = best_key(bits, static_cast<unsigned>(~complement));
+  return warp_max(__float_as_int(best));
 }
 
 /// Boxes of a tile against the warp's anchors.
 template <bool kLooksAtBoxes>
 __device__ __forceinline__ void match_tile(const MatchBoxPair* tile, int pairs, int first_pair,
                                            const Corners& bounds, LaneAnchors& anchors,
-                                           unsigned long long* keys) {
+                                           int* warp_best) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  const int first_place = first_place_of_lane();
   for (int first = 0; first < pairs; first += kWarpSize) {
     // The first pair belongs to the highest bit, the one that __clz() finds.
     const int mine = first + kWarpSize - 1 - lane;
@@ -131,23 +120,28 @@ __device__ __forceinline__ void match_tile(const MatchBoxPair* tile, int pairs, 
         anchors.best[k] = fmaxf(anchors.best[k], larger);
       }
       if constexpr (kLooksAtBoxes) {
-        unsigned long long* pair_keys = keys + 2 * (first + next);
-        store_warp_best(ious[0], first_place, pair_keys);
-        store_warp_best(ious[1], first_place, pair_keys + 1);
+        const int best0 = best_of_warp(ious[0]);
+        const int best1 = best_of_warp(ious[1]);
+        if (lane == 0) {
+          reinterpret_cast<int2*>(warp_best)[first + next] = make_int2(best0, best1);
+        }
       }
     }
   }
 }
 
-/// Largest keys of the block's warps, to the best of the boxes and of this block.
+/// Largest IoUs of the block's warps, to the best of the boxes and of this block.
 __device__ __forceinline__ void store_block_best(const MatchParameters& parameters,
                                                  const BoxRange& range, int first_place, int boxes,
-                                                 const unsigned long long* keys) {
+                                                 const int* warp_best) {
   for (int i = static_cast<int>(threadIdx.x); i < boxes; i += kMatchThreads) {
-    unsigned long long key = keys[i];
+    unsigned long long key = 0;
 #pragma unroll
-    for (int warp = 1; warp < kMatchWarps; ++warp)
-      key = max(key, keys[warp * kMatchTileBoxes + i]);
+    for (int warp = 0; warp < kMatchWarps; ++warp) {
+      const int bits = warp_best[warp * kMatchTileBoxes + i];
+      const int place = static_cast<int>(blockIdx.x) * kMatchWarps + warp;
+      if (bits > 0) key = max(key, best_key(bits, place));
+    }
     const int box = box_at_place(parameters, range, first_place + i);
     if (key != 0) atomicMax(parameters.best + box, key);
     if (parameters.block_best != nullptr) {
@@ -185,46 +179,58 @@ __device__ __forceinline__ void stage_boxes(const MatchParameters& parameters,
   }
 }
 
-/// One block for 512 anchors (x) of an image (y).
-template <bool kLooksAtBoxes>
-__global__ void __launch_bounds__(kMatchThreads) match_kernel(const MatchParameters parameters) {
-  CUDET_SHARED_ARRAY(MatchBoxPair, tile, kMatchTilePairs);
-  CUDET_SHARED_ARRAY(unsigned long long, keys, kLooksAtBoxes ? kMatchWarps* kMatchTileBoxes : 1);
-  const int image = static_cast<int>(blockIdx.y);
-  const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
-  const BoxRange range = boxes_of_image(parameters, image);
-  const int count = range.end - range.begin;
-  const int first = first_place_of_lane();
+__device__ __forceinline__ LaneAnchors load_anchors(const MatchParameters& parameters, int image) {
   LaneAnchors anchors;
 #pragma unroll
   for (int k = 0; k < kAnchorsPerThread; ++k) {
-    anchors.boxes[k] = load_anchor_at(parameters, image, first + k * kWarpSize);
+    anchors.boxes[k] = load_anchor_at(parameters, image, first_place_of_lane() + k * kWarpSize);
     anchors.best[k] = 0.0f;
     anchors.pair[k] = 0;
   }
-  const Corners bounds = bounds_of_warp(anchors);
+  return anchors;
+}
 
+/// All boxes of an image against the block's anchors. All threads of the block call it.
+template <bool kLooksAtBoxes>
+__device__ __forceinline__ void match_image(const MatchParameters& parameters,
+                                            const BoxRange& range, LaneAnchors& anchors,
+                                            MatchBoxPair* tile, int* warp_best) {
+  const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
+  const int count = range.end - range.begin;
+  const Corners bounds = bounds_of_warp(anchors);
   for (int first_place = 0; first_place < count; first_place += kMatchTileBoxes) {
     const int boxes = min(count - first_place, kMatchTileBoxes);
     stage_boxes(parameters, range, first_place, boxes, tile);
     if constexpr (kLooksAtBoxes) {
       for (int i = static_cast<int>(threadIdx.x); i < kMatchWarps * kMatchTileBoxes;
            i += kMatchThreads)
-        keys[i] = 0;
+        warp_best[i] = 0;
     }
     __syncthreads();
     match_tile<kLooksAtBoxes>(tile, (boxes + 1) / 2, first_place / 2, bounds, anchors,
-                              keys + (kLooksAtBoxes ? warp * kMatchTileBoxes : 0));
+                              kLooksAtBoxes ? warp_best + warp * kMatchTileBoxes : nullptr);
     __syncthreads();
     if constexpr (kLooksAtBoxes) {
-      store_block_best(parameters, range, first_place, boxes, keys);
+      store_block_best(parameters, range, first_place, boxes, warp_best);
       __syncthreads();
     }
   }
+}
+
+/// One block for 512 anchors (x) of an image (y).
+template <bool kLooksAtBoxes>
+__global__ void __launch_bounds__(kMatchThreads) match_kernel(const MatchParameters parameters) {
+  CUDET_SHARED_ARRAY(MatchBoxPair, tile, kMatchTilePairs);
+  CUDET_SHARED_ARRAY(int2, warp_best, kLooksAtBoxes ? kMatchWarps * kMatchTilePairs : 1);
+  const int image = static_cast<int>(blockIdx.y);
+  const BoxRange range = boxes_of_image(parameters, image);
+  const bool has_boxes = range.end > range.begin;
+  LaneAnchors anchors = load_anchors(parameters, image);
+  match_image<kLooksAtBoxes>(parameters, range, anchors, tile, reinterpret_cast<int*>(warp_best));
 
 #pragma unroll
   for (int k = 0; k < kAnchorsPerThread; ++k) {
-    const int place = first + k * kWarpSize;
+    const int place = first_place_of_lane() + k * kWarpSize;
     if (place >= parameters.anchors) continue;
     const int anchor = anchor_at_place(parameters, place);
     if (parameters.ious != nullptr) {
@@ -233,9 +239,9 @@ __global__ void __launch_bounds__(kMatchThreads) match_kernel(const MatchParamet
           __fadd_rn(anchors.best[k], 0.0f);
     }
     int match = static_cast<int>(MatchOutput::kNoMatch);
-    if (count > 0 && anchors.best[k] >= parameters.high_threshold) {
+    if (has_boxes && anchors.best[k] >= parameters.high_threshold) {
       match = best_box_of(parameters, range, anchors.boxes[k], anchors.best[k], anchors.pair[k]);
-    } else if (count > 0 && anchors.best[k] >= parameters.low_threshold) {
+    } else if (has_boxes && anchors.best[k] >= parameters.low_threshold) {
       match = static_cast<int>(MatchOutput::kBetweenThresholds);
     }
     store_match(parameters, image, anchor, range.begin, match);

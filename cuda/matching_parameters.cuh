@@ -4,6 +4,7 @@
 #include "box_array.h"
 #include "device/box.cuh"
 #include "device/real.cuh"
+#include "device/warp.cuh"
 
 #include "../src/matching_plan.h"
 
@@ -15,7 +16,7 @@
 namespace cudet::device {
 
 constexpr int kMatchThreads = 64;
-constexpr int kMatchWarps = kMatchThreads / 32;
+constexpr int kMatchWarps = kMatchThreads / kWarpSize;
 constexpr int kAnchorsPerThread = static_cast<int>(kMatchBlockAnchors) / kMatchThreads;
 
 struct IntegerArray {
@@ -35,7 +36,7 @@ struct MatchParameters {
   DataType code_type;
   IntegerArray best_anchors;
   float* best_anchor_ious;   ///< null: not wanted
-  unsigned long long* best;  ///< by box: bits of its largest IoU, then its anchor; see best_key()
+  unsigned long long* best;  ///< by box: best_key() of its largest IoU and of a warp that has it
   float* block_best;         ///< by block of anchors and box: largest IoU; null: not wanted
   int batch;
   int anchors;  ///< of an image
@@ -125,15 +126,15 @@ __device__ __forceinline__ int box_at_place(const MatchParameters& parameters,
   return parameters.later_wins ? range.end - 1 - place : range.begin + place;
 }
 
-/// An IoU above 0 and the place of its anchor as one number: the greatest one is the best.
-__device__ __forceinline__ unsigned long long best_key(int iou_bits, unsigned place) {
-  return static_cast<unsigned long long>(static_cast<unsigned>(iou_bits)) << 32 | ~place;
+/// An IoU above 0 and a place as one number: the greatest one is the best.
+__device__ __forceinline__ unsigned long long best_key(int iou_bits, int place) {
+  return static_cast<unsigned long long>(static_cast<unsigned>(iou_bits)) << 32 |
+         ~static_cast<unsigned>(place);
 }
 
-/// The anchor of a key; that of 0, which no anchor has left, is the one that wins among zeros.
-__device__ __forceinline__ int anchor_of_key(const MatchParameters& parameters,
-                                             unsigned long long key) {
-  return anchor_at_place(parameters, key == 0 ? 0 : static_cast<int>(~static_cast<unsigned>(key)));
+/// The place in a key; that in 0, which stands for no overlap, is the one that wins among zeros.
+__device__ __forceinline__ int place_of_key(unsigned long long key) {
+  return key == 0 ? 0 : static_cast<int>(~static_cast<unsigned>(key));
 }
 
 __device__ __forceinline__ float iou_of_key(unsigned long long key) {

@@ -138,6 +138,7 @@ TEST(DeviceBoxRegressionLoss, AgreesWithTheReference) {
                         HostTensor::of_reals(gradient_type, {n, 4}, got.gradients.reals())));
         }
         for (const StreamMode mode : kStreamModes) {
+          if (n == 0) continue;  // a graph without nodes
           const Result again = device_result(problem, DataType::float32, 4, mode);
           EXPECT_TRUE(same_bits(again.loss, got.loss));
           EXPECT_TRUE(same_bits(again.gradients, got.gradients));
