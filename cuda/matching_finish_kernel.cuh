@@ -49,7 +49,7 @@ __device__ __forceinline__ void store_best_anchors(const MatchParameters& parame
       key = parameters.best[box];
       const int place = best_place_of(parameters, image, box, key);
       anchor = anchor_at_place(parameters, place);
-      // All lanes have read the key; those of a key that is not 0 have met since.
+      __syncwarp();  // all lanes have read the key
       if (lane == 0 && key != 0 && parameters.force_best_anchor) {
         parameters.best[box] = best_key(__float_as_int(iou_of_key(key)), place);
       }
