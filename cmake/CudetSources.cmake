@@ -3,15 +3,22 @@
 
 # Host side: argument checks, plans, references.
 set(cudet_host_sources
+    src/box_loss_check.cpp
+    src/box_regression_loss.cpp
     src/check.cpp
     src/focal_loss.cpp
     src/focal_loss_check.cpp
     src/iou.cpp
+    src/iou_loss.cpp
+    src/matching.cpp
     src/nms.cpp
     src/nms_check.cpp
     src/nms_plan.cpp
+    src/reference/box_regression_loss.cpp
     src/reference/focal_loss.cpp
     src/reference/iou.cpp
+    src/reference/iou_loss.cpp
+    src/reference/matching.cpp
     src/reference/nms.cpp
     src/reference/nms_candidates.cpp
     src/reference/nms_methods.cpp
@@ -20,7 +27,8 @@ set(cudet_host_sources
     src/version.cpp)
 
 # Kernels that both understand.
-set(cudet_kernel_sources cuda/focal_loss.cu cuda/iou.cu cuda/nms.cu)
+set(cudet_kernel_sources cuda/box_regression_loss.cu cuda/focal_loss.cu cuda/iou.cu cuda/iou_loss.cu
+                         cuda/matching.cu cuda/nms.cu)
 
 # What only nvcc compiles, the same functions for the emulated device, and for no device at all.
 set(cudet_cuda_only_sources cuda/sort.cu)

@@ -54,19 +54,20 @@ __device__ __forceinline__ unsigned warp_count(unsigned value) {
 
 /// Sum of one group of partial sums by one warp, in every lane.
 __device__ __forceinline__ void add_group(const FocalReductionParameters& parameters,
-                                          unsigned group, double& sum, long long& count) {
+                                          unsigned group, double& sum, unsigned& count) {
   constexpr unsigned kGroup = static_cast<unsigned>(kFocalGroup);
   const unsigned first = group * kGroup;
   const unsigned end = min(first + kGroup, parameters.partials);
   double lane_sum = 0.0;
-  long long lane_count = 0;
+  unsigned lane_count = 0;  // at most 2^21: a chunk has 2048 elements, a group 1024 chunks
+#pragma unroll 2
   for (unsigned i = first + threadIdx.x % kWarpSize; i < end; i += kWarpSize) {
     // Past the first-level cache, which does not see what other blocks have written.
     lane_sum += static_cast<double>(__ldcg(parameters.sums + i));
     lane_count += __ldcg(parameters.counts + i);
   }
   sum = warp_sum(lane_sum);
-  count = warp_sum(lane_count);
+  count = warp_count(lane_count);
 }
 
 /// Adds all partial sums; run by every thread of the last block.
@@ -77,7 +78,7 @@ __device__ void finish_reduction(const FocalReductionParameters& parameters) {
       (parameters.partials + static_cast<unsigned>(kFocalGroup) - 1) / kFocalGroup;
   for (unsigned group = warp; group < groups; group += blockDim.x / kWarpSize) {
     double sum;
-    long long count;
+    unsigned count;
     add_group(parameters, group, sum, count);
     if (lane == 0) {
       parameters.group_sums[group] = sum;
@@ -88,6 +89,7 @@ __device__ void finish_reduction(const FocalReductionParameters& parameters) {
   if (warp != 0) return;
   double sum = 0.0;
   long long count = 0;
+#pragma unroll 1
   for (unsigned group = lane; group < groups; group += kWarpSize) {
     sum += parameters.group_sums[group];
     count += parameters.group_counts[group];

@@ -66,7 +66,7 @@ __device__ __forceinline__ float hard_row_in_registers(const SoftmaxParameters& 
 
 /// One block a tile of blockDim.x / row_lanes rows.
 template <class T, unsigned kPerLane>
-__global__ void __launch_bounds__(kFocalBlockThreads)
+__global__ void __launch_bounds__(kFocalBlockThreads, 2)
     softmax_hard_kernel(const SoftmaxParameters parameters) {
   CUDET_DYNAMIC_SHARED(uint4, tile_memory);
   T* const tile = reinterpret_cast<T*>(tile_memory);

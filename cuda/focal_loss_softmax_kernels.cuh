@@ -201,7 +201,7 @@ __device__ __forceinline__ float block_rows(const SoftmaxParameters& parameters,
 
 /// One block a tile of blockDim.x / row_lanes rows, staged in shared memory.
 template <class T, RowLoss kLoss>
-__global__ void __launch_bounds__(kFocalBlockThreads)
+__global__ void __launch_bounds__(kFocalBlockThreads, 2)
     softmax_tile_kernel(const SoftmaxParameters parameters) {
   CUDET_DYNAMIC_SHARED(uint4, tile_memory);
   T* const tile = reinterpret_cast<T*>(tile_memory);
@@ -225,7 +225,7 @@ __global__ void __launch_bounds__(kFocalBlockThreads)
 
 /// The same for rows of which a tile would not fit: device memory is read three times.
 template <class T, RowLoss kLoss>
-__global__ void __launch_bounds__(kFocalBlockThreads)
+__global__ void __launch_bounds__(kFocalBlockThreads, 2)
     softmax_long_row_kernel(const SoftmaxParameters parameters) {
   const unsigned tile_rows = blockDim.x / parameters.row_lanes;
   const unsigned first_row = blockIdx.x * tile_rows;

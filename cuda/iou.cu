@@ -1,8 +1,9 @@
-// IoU matrix: launches.
+// IoU of all pairs and of aligned pairs: launches.
 #include "iou.h"
 
 #include "box_array.h"
 #include "iou_kernels.cuh"
+#include "iou_pairs_kernel.cuh"
 #include "launch.h"
 
 #include <cuda_bf16.h>
@@ -37,8 +38,29 @@ IouMatrixKernel kernel_for(IouKind kind, DataType type) {
       return kernel_for<IouKind::diou>(type);
     case IouKind::ciou:
       return kernel_for<IouKind::ciou>(type);
+    case IouKind::eiou:
+      return kernel_for<IouKind::eiou>(type);
     default:
       return kernel_for<IouKind::iou>(type);
+  }
+}
+
+using IouPairsKernel = void (*)(IouPairsParameters);
+
+IouPairsKernel pairs_kernel_for(IouKind kind) {
+  switch (kind) {
+    case IouKind::iof:
+      return iou_pairs_kernel<IouKind::iof>;
+    case IouKind::giou:
+      return iou_pairs_kernel<IouKind::giou>;
+    case IouKind::diou:
+      return iou_pairs_kernel<IouKind::diou>;
+    case IouKind::ciou:
+      return iou_pairs_kernel<IouKind::ciou>;
+    case IouKind::eiou:
+      return iou_pairs_kernel<IouKind::eiou>;
+    default:
+      return iou_pairs_kernel<IouKind::iou>;
   }
 }
 
@@ -85,6 +107,31 @@ Status iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
   config.block = dim3(kIouBlockThreads);
   return launch("iou_matrix", "launching iou_matrix_kernel",
                 kernel_for(options.kind, values.type()), config, execution.stream(), parameters);
+}
+
+Status iou_pairs(const IouMatrixOptions& options, const IouPairsInput& input,
+                 const IouPairsOutput& output, const Execution& execution) noexcept {
+  const std::int64_t n = output.values.size(0);
+  const std::int64_t blocks = tiles(n, kIouPairsBlockThreads);
+  if (blocks > INT32_MAX) {
+    return Status::error(StatusCode::unsupported,
+                         "iou_pairs: values must have at most 2147483647 blocks of %d for a device "
+                         "call, got %lld",
+                         kIouPairsBlockThreads, static_cast<long long>(blocks));
+  }
+  IouPairsParameters parameters = {};
+  parameters.boxes1 = make_box_array(input.boxes1, options.format, options.legacy_offset);
+  parameters.boxes2 = make_box_array(input.boxes2, options.format, options.legacy_offset);
+  parameters.values = output.values.data();
+  parameters.value_type = output.values.type();
+  parameters.n = n;
+  parameters.eps = options.eps;
+
+  LaunchConfig config = {};
+  config.grid = dim3(static_cast<unsigned>(blocks));
+  config.block = dim3(kIouPairsBlockThreads);
+  return launch("iou_pairs", "launching iou_pairs_kernel", pairs_kernel_for(options.kind), config,
+                execution.stream(), parameters);
 }
 
 }  // namespace cudet::device

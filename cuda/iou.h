@@ -10,4 +10,8 @@ namespace cudet::device {
 Status iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
                   const IouMatrixOutput& output, const Execution& execution) noexcept;
 
+/// Enqueues iou_pairs(), likewise.
+Status iou_pairs(const IouMatrixOptions& options, const IouPairsInput& input,
+                 const IouPairsOutput& output, const Execution& execution) noexcept;
+
 }  // namespace cudet::device

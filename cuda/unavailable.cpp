@@ -1,6 +1,9 @@
 // The device side of a library that was built without a CUDA compiler: every call says so.
+#include "box_regression_loss.h"
 #include "focal_loss.h"
 #include "iou.h"
+#include "iou_loss.h"
+#include "matching.h"
 #include "nms.h"
 
 namespace cudet::device {
@@ -30,9 +33,30 @@ Status distribution_focal_loss(const SoftmaxPlan&, const DistributionFocalLossOp
   return unavailable("distribution_focal_loss");
 }
 
+Status box_regression_loss(const LossReductionPlan&, const BoxRegressionLossOptions&,
+                           const BoxRegressionLossInput&, const BoxRegressionLossOutput&,
+                           const Execution&) noexcept {
+  return unavailable("box_regression_loss");
+}
+
 Status iou_matrix(const IouMatrixOptions&, const IouMatrixInput&, const IouMatrixOutput&,
                   const Execution&) noexcept {
   return unavailable("iou_matrix");
+}
+
+Status iou_pairs(const IouMatrixOptions&, const IouPairsInput&, const IouPairsOutput&,
+                 const Execution&) noexcept {
+  return unavailable("iou_pairs");
+}
+
+Status iou_loss(const LossReductionPlan&, const IouLossOptions&, const IouLossInput&,
+                const IouLossOutput&, const Execution&) noexcept {
+  return unavailable("iou_loss");
+}
+
+Status match_boxes(const MatchPlan&, const MatchOptions&, const MatchInput&, const MatchOutput&,
+                   const Execution&) noexcept {
+  return unavailable("match_boxes");
 }
 
 Status nms(const NmsPlan&, const NmsOptions&, const NmsInput&, const NmsOutput&,

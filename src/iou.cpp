@@ -10,10 +10,13 @@
 namespace cudet {
 namespace {
 
+constexpr const char* kMatrix = "iou_matrix";
+constexpr const char* kPairs = "iou_pairs";
+
 Status check_options(const char* operation, const IouMatrixOptions& options) {
-  if (!is_enumerator(options.kind, 5)) {
+  if (!is_enumerator(options.kind, 6)) {
     return Status::error(StatusCode::invalid_argument,
-                         "%s: kind must be iou, iof, giou, diou or ciou, got %d", operation,
+                         "%s: kind must be iou, iof, giou, diou, ciou or eiou, got %d", operation,
                          static_cast<int>(options.kind));
   }
   if (!is_enumerator(options.format, 3)) {
@@ -43,43 +46,42 @@ const char* to_string(IouKind kind) noexcept {
       return "diou";
     case IouKind::ciou:
       return "ciou";
+    case IouKind::eiou:
+      return "eiou";
   }
   return "unknown";
 }
 
 Status check_iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
                         const IouMatrixOutput& output) noexcept {
-  constexpr const char* kOperation = "iou_matrix";
   const Tensor& boxes1 = input.boxes1;
   const Tensor& boxes2 = input.boxes2;
-  CUDET_RETURN_IF_ERROR(check_options(kOperation, options));
+  CUDET_RETURN_IF_ERROR(check_options(kMatrix, options));
   CUDET_RETURN_IF_ERROR(
-      check_input({kOperation, "boxes1", {{"batch"}, {"n"}, {"4", 4}}, kRealTypes}, boxes1));
+      check_input({kMatrix, "boxes1", {{"batch"}, {"n"}, {"4", 4}}, kRealTypes}, boxes1));
   CUDET_RETURN_IF_ERROR(check_input(
-      {kOperation, "boxes2", {{"batch", boxes1.size(0)}, {"m"}, {"4", 4}}, kRealTypes}, boxes2));
+      {kMatrix, "boxes2", {{"batch", boxes1.size(0)}, {"m"}, {"4", 4}}, kRealTypes}, boxes2));
   CUDET_RETURN_IF_ERROR(
-      check_output({kOperation,
+      check_output({kMatrix,
                     "values",
                     {{"batch", boxes1.size(0)}, {"n", boxes1.size(1)}, {"m", boxes2.size(1)}},
                     kRealTypes},
                    output.values));
-  return check_no_overlap(kOperation, {{"boxes1", &boxes1}, {"boxes2", &boxes2}},
+  return check_no_overlap(kMatrix, {{"boxes1", &boxes1}, {"boxes2", &boxes2}},
                           {{"values", &output.values}});
 }
 
 Status iou_matrix_workspace_size(const IouMatrixOptions& options, const IouMatrixInput& input,
                                  std::size_t* bytes) noexcept {
-  constexpr const char* kOperation = "iou_matrix_workspace_size";
   const Tensor& boxes1 = input.boxes1;
-  CUDET_RETURN_IF_ERROR(check_options(kOperation, options));
+  CUDET_RETURN_IF_ERROR(check_options(kMatrix, options));
+  CUDET_RETURN_IF_ERROR(
+      check_shape_and_type({kMatrix, "boxes1", {{"batch"}, {"n"}, {"4", 4}}, kRealTypes}, boxes1));
   CUDET_RETURN_IF_ERROR(check_shape_and_type(
-      {kOperation, "boxes1", {{"batch"}, {"n"}, {"4", 4}}, kRealTypes}, boxes1));
-  CUDET_RETURN_IF_ERROR(check_shape_and_type(
-      {kOperation, "boxes2", {{"batch", boxes1.size(0)}, {"m"}, {"4", 4}}, kRealTypes},
-      input.boxes2));
+      {kMatrix, "boxes2", {{"batch", boxes1.size(0)}, {"m"}, {"4", 4}}, kRealTypes}, input.boxes2));
   if (bytes == nullptr) {
     return Status::error(StatusCode::invalid_argument,
-                         "%s: bytes must not be null, got a null pointer", kOperation);
+                         "%s: bytes must not be null, got a null pointer", kMatrix);
   }
   *bytes = 0;
   return Status();
@@ -88,10 +90,32 @@ Status iou_matrix_workspace_size(const IouMatrixOptions& options, const IouMatri
 Status iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
                   const IouMatrixOutput& output, const Execution& execution) noexcept {
   CUDET_RETURN_IF_ERROR(check_iou_matrix(options, input, output));
-  CUDET_RETURN_IF_ERROR(check_execution("iou_matrix", execution, 0));
+  CUDET_RETURN_IF_ERROR(check_execution(kMatrix, execution, 0));
   if (output.values.element_count() == 0) return Status();
   if (!execution.is_cuda()) return reference::iou_matrix(options, input, output);
   return device::iou_matrix(options, input, output, execution);
+}
+
+Status check_iou_pairs(const IouMatrixOptions& options, const IouPairsInput& input,
+                       const IouPairsOutput& output) noexcept {
+  const Tensor& boxes1 = input.boxes1;
+  const std::int64_t n = boxes1.size(0);
+  CUDET_RETURN_IF_ERROR(check_options(kPairs, options));
+  CUDET_RETURN_IF_ERROR(check_input({kPairs, "boxes1", {{"n"}, {"4", 4}}, kRealTypes}, boxes1));
+  CUDET_RETURN_IF_ERROR(
+      check_input({kPairs, "boxes2", {{"n", n}, {"4", 4}}, kRealTypes}, input.boxes2));
+  CUDET_RETURN_IF_ERROR(check_output({kPairs, "values", {{"n", n}}, kRealTypes}, output.values));
+  return check_no_overlap(kPairs, {{"boxes1", &boxes1}, {"boxes2", &input.boxes2}},
+                          {{"values", &output.values}});
+}
+
+Status iou_pairs(const IouMatrixOptions& options, const IouPairsInput& input,
+                 const IouPairsOutput& output, const Execution& execution) noexcept {
+  CUDET_RETURN_IF_ERROR(check_iou_pairs(options, input, output));
+  CUDET_RETURN_IF_ERROR(check_execution(kPairs, execution, 0));
+  if (output.values.element_count() == 0) return Status();
+  if (!execution.is_cuda()) return reference::iou_pairs(options, input, output);
+  return device::iou_pairs(options, input, output, execution);
 }
 
 }  // namespace cudet

@@ -1,4 +1,4 @@
-// Argument checks of the IoU matrix, shared by the call and its reference.
+// Argument checks of the IoU family, shared by the calls and their references.
 #pragma once
 
 #include <cudet/iou.h>
@@ -8,5 +8,7 @@ namespace cudet {
 /// Checks options, inputs and output, in this order; the first bad argument decides.
 Status check_iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
                         const IouMatrixOutput& output) noexcept;
+Status check_iou_pairs(const IouMatrixOptions& options, const IouPairsInput& input,
+                       const IouPairsOutput& output) noexcept;
 
 }  // namespace cudet

@@ -63,7 +63,7 @@ bool is_in_range(IouKind kind, float value) {
   if (kind == IouKind::iou || kind == IouKind::iof) {
     return value >= 0.0f && value <= 1.0f && !std::signbit(value);
   }
-  const float lowest = kind == IouKind::ciou ? -2.0f : -1.0f;
+  const float lowest = kind == IouKind::ciou ? -2.0f : kind == IouKind::eiou ? -3.0f : -1.0f;
   return value >= lowest && value <= 1.0f;
 }
 
@@ -111,6 +111,7 @@ TEST_P(DeviceIouOracle, Agrees) {
   const auto format = *std::find_if(std::begin(kBoxFormats), std::end(kBoxFormats),
                                     [&](BoxFormat f) { return format_name == to_string(f); });
   for (const IouKind kind : kIouKinds) {
+    if (kind == IouKind::eiou) continue;  // the oracle has no such kind
     SCOPED_TRACE(to_string(kind));
     const std::string name = kind == IouKind::iof ? "inter_over_area1" : to_string(kind);
     IouProblem problem;
@@ -143,7 +144,7 @@ TEST(DeviceIou, SizesAroundTheTiles) {
     for (const std::size_t step : {0u, 1u, 4u, 7u, 11u}) {
       const IouSize size = {batches[number % 2], sizes[i], sizes[(i + step) % sizes.size()]};
       const IouMatrixOptions options =
-          options_of(kIouKinds[number % 5], kBoxFormats[number % 3], number % 7 == 0);
+          options_of(kIouKinds[number % 6], kBoxFormats[number % 3], number % 7 == 0);
       const auto distribution = static_cast<BoxDistribution>(number % kBoxDistributions);
       const IouProblem problem = random_iou_problem(
           random, size, distribution, options, DataType::float32, kRealDataTypes[number / 3 % 3]);
@@ -387,6 +388,53 @@ TEST(DeviceIou, FarFromTheOriginAndFarFromOne) {
         const IouProblem problem = make_iou_problem(options_of(kind), boxes, boxes);
         expect_near_reference(problem, device_iou_matrix(problem));
       }
+    }
+  }
+}
+
+TEST(DeviceIou, AlignedPairsAreTheDiagonal) {
+  Random random(112);
+  SCOPED_TRACE(random.trace());
+  int number = 0;
+  for (const IouKind kind : kIouKinds) {
+    for (const DataType type : kRealDataTypes) {
+      const IouMatrixOptions options = options_of(kind, kBoxFormats[number % 3], number % 2 == 1);
+      const std::int64_t n = number % 4 == 0 ? 1 : 255 + number % 3;
+      const auto count = static_cast<std::size_t>(n);
+      IouProblem problem = random_iou_problem(random, {1, n, n}, BoxDistribution::special, options,
+                                              type, kRealDataTypes[number / 2 % 3]);
+      const HostTensor matrix = device_iou_matrix(problem);
+      const auto steps = static_cast<std::size_t>(number++ % 4);
+      const std::size_t offset = steps * static_cast<std::size_t>(size_of(type));
+      const DeviceTensor boxes1(problem.boxes1, offset), boxes2(problem.boxes2, offset);
+      DeviceTensor values(HostTensor(problem.value_type, {n}), 4 * steps);
+      HostTensor on_host(problem.value_type, {n});
+      const auto view = [&](const Tensor& boxes) {
+        return Tensor(boxes.data(), boxes.type(), 2, boxes.shape() + 1, nullptr, true);
+      };
+      const HostTensor expected_matrix = reference_iou_matrix(problem);
+      ASSERT_TRUE(reference::iou_pairs(
+                      options,
+                      {view(problem.boxes1.const_tensor()), view(problem.boxes2.const_tensor())},
+                      {on_host.tensor()})
+                      .ok());
+      for (const StreamMode mode : kStreamModes) {
+        run_in_mode(
+            mode,
+            [&](cudaStream_t stream) {
+              return iou_pairs(options, {view(boxes1.tensor()), view(boxes2.tensor())},
+                               {values.tensor()}, Execution::cuda(stream));
+            },
+            [&] { values.poison(); },
+            [&] {
+              const HostTensor got = values.download();
+              for (std::size_t i = 0; i < count; ++i)
+                ASSERT_EQ(got.real(i), matrix.real(i * count + i))
+                    << problem.describe() << " " << i;
+            });
+      }
+      for (std::size_t i = 0; i < count; ++i)
+        ASSERT_EQ(on_host.real(i), expected_matrix.real(i * count + i)) << problem.describe();
     }
   }
 }

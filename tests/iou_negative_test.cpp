@@ -69,12 +69,12 @@ std::string misaligned_address() {
 }
 
 std::vector<Row> option_rows() {
-  const std::string kind = "kind must be iou, iof, giou, diou or ciou, got ";
+  const std::string kind = "kind must be iou, iof, giou, diou, ciou or eiou, got ";
   const std::string format = "format must be xyxy, xywh or cxcywh, got ";
   const std::string eps = "eps must be finite and 0 or more, got ";
   return {
-      {"KindTooLarge", kInvalid, kind + "5",
-       [](Call& call) { call.options.kind = static_cast<IouKind>(5); }},
+      {"KindTooLarge", kInvalid, kind + "6",
+       [](Call& call) { call.options.kind = static_cast<IouKind>(6); }},
       {"KindNegative", kInvalid, kind + "-1",
        [](Call& call) { call.options.kind = static_cast<IouKind>(-1); }},
       {"FormatTooLarge", kInvalid, format + "3",
@@ -169,7 +169,7 @@ std::vector<Row> data_rows() {
       {"ValuesOverlapBoxes2", kInvalid, "values must not overlap boxes2, got memory shared by both",
        [](Call& call) { call.input.boxes2 = moved(call.input.boxes2, call.values.data()); }},
       // The first bad argument decides.
-      {"OptionsBeforeInputs", kInvalid, "kind must be iou, iof, giou, diou or ciou, got 9",
+      {"OptionsBeforeInputs", kInvalid, "kind must be iou, iof, giou, diou, ciou or eiou, got 9",
        [](Call& call) {
          call.options.kind = static_cast<IouKind>(9);
          call.options.eps = -1.0f;
@@ -231,8 +231,7 @@ TEST_P(IouWorkspaceArguments, AreRefused) {
   Call call;
   row.spoil(call);
   std::size_t bytes = 12345;
-  expect_refused(iou_matrix_workspace_size(call.options, call.input, &bytes), row,
-                 "iou_matrix_workspace_size");
+  expect_refused(iou_matrix_workspace_size(call.options, call.input, &bytes), row, "iou_matrix");
   EXPECT_EQ(bytes, 12345u);
 }
 
@@ -257,8 +256,7 @@ TEST(IouWorkspace, NeedsAPlaceForTheSize) {
   const Call call;
   const Status status = iou_matrix_workspace_size(call.options, call.input, nullptr);
   EXPECT_EQ(status.code(), kInvalid);
-  EXPECT_STREQ(status.message(),
-               "iou_matrix_workspace_size: bytes must not be null, got a null pointer");
+  EXPECT_STREQ(status.message(), "iou_matrix: bytes must not be null, got a null pointer");
 }
 
 TEST(IouExecution, RefusesANegativeThreadCount) {
@@ -316,6 +314,7 @@ TEST(IouKindNames, AreSpelledAsInTheEnumeration) {
   EXPECT_STREQ(to_string(IouKind::giou), "giou");
   EXPECT_STREQ(to_string(IouKind::diou), "diou");
   EXPECT_STREQ(to_string(IouKind::ciou), "ciou");
+  EXPECT_STREQ(to_string(IouKind::eiou), "eiou");
   EXPECT_STREQ(to_string(static_cast<IouKind>(99)), "unknown");
 }
 

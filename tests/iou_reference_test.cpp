@@ -87,6 +87,7 @@ TEST_P(IouOracle, ReferenceAgrees) {
   const BoxFormat format = format_named(oracle.parameter<std::string>("fmt"));
   const double eps = oracle.parameter<double>("eps_diou_ciou");
   for (const IouKind kind : kIouKinds) {
+    if (kind == IouKind::eiou) continue;  // the oracle has no such kind
     SCOPED_TRACE(to_string(kind));
     IouProblem problem;
     problem.options = options_of(kind, format, static_cast<float>(eps));
@@ -158,7 +159,8 @@ TEST(IouReference, CountsUnitSquares) {
 TEST(IouReference, IsSymmetricUnlessIof) {
   Random random(2);
   SCOPED_TRACE(random.trace());
-  for (const IouKind kind : {IouKind::iou, IouKind::giou, IouKind::diou, IouKind::ciou}) {
+  for (const IouKind kind : kIouKinds) {
+    if (kind == IouKind::iof) continue;
     IouProblem problem =
         random_iou_problem(random, {1, 30, 50}, BoxDistribution::special, options_of(kind));
     const HostTensor values = reference_iou_matrix(problem);
@@ -183,12 +185,13 @@ TEST(IouReference, KeepsItsRangeAndOrder) {
     }
     for (std::size_t p = 0; p < values[0].size(); ++p) {
       const float iou = values[0][p], iof = values[1][p], giou = values[2][p];
-      const float diou = values[3][p], ciou = values[4][p];
+      const float diou = values[3][p], ciou = values[4][p], eiou = values[5][p];
       ASSERT_TRUE(iou >= 0.0f && iou <= 1.0f) << iou;
       ASSERT_TRUE(iof >= iou && iof <= 1.0f) << iof;
       ASSERT_TRUE(giou >= -1.0f && giou <= iou) << giou;
       ASSERT_TRUE(diou >= -1.0f && diou <= iou) << diou;
       ASSERT_TRUE(ciou >= -2.0f && ciou <= diou) << ciou;
+      ASSERT_TRUE(eiou >= -3.0f && eiou <= diou) << eiou;
     }
   }
 }
@@ -280,6 +283,7 @@ TEST(IouReference, LegacyOffsetByHand) {
   EXPECT_NEAR(value(IouKind::giou, true), 25.0 / 175.0 - 50.0 / 225.0, 1e-7);
   EXPECT_NEAR(value(IouKind::diou, true), 25.0 / 175.0 - 50.0 / 450.0, 1e-7);
   EXPECT_NEAR(value(IouKind::ciou, true), 25.0 / 175.0 - 50.0 / 450.0, 1e-7);
+  EXPECT_NEAR(value(IouKind::eiou, true), 25.0 / 175.0 - 50.0 / 450.0, 1e-7);
   // Without it: 9 x 9 each, intersection 4 x 4, enclosing box 14 x 14.
   EXPECT_NEAR(value(IouKind::iou, false), 16.0 / 146.0, 1e-7);
   EXPECT_NEAR(value(IouKind::giou, false), 16.0 / 146.0 - 50.0 / 196.0, 1e-7);
@@ -333,6 +337,18 @@ TEST(IouReference, BoxesWithoutAreaByHand) {
     EXPECT_EQ(value(IouKind::diou), row.diou);
     EXPECT_FLOAT_EQ(value(IouKind::ciou), row.ciou);
   }
+}
+
+TEST(IouReference, EiouByHand) {
+  // Sides 4 x 2 and 2 x 6, intersection 2 x 2, enclosing box 4 x 6, centres 2 apart in y.
+  const IouMatrixOptions options = options_of(IouKind::eiou, BoxFormat::xyxy, 0.0f);
+  EXPECT_NEAR(value_of(options, {0, 0, 4, 2}, {1, 0, 3, 6}),
+              4.0 / 16.0 - 4.0 / 52.0 - 4.0 / 16.0 - 16.0 / 36.0, 1e-7);
+  // Apart in one dimension, boxes without width: the term of the widths is 0 / 0.
+  EXPECT_NEAR(value_of(options, {1, 0, 1, 2}, {1, 3, 1, 4}), -6.25 / 16.0 - 1.0 / 16.0, 1e-7);
+  EXPECT_NEAR(
+      value_of(options_of(IouKind::eiou, BoxFormat::xyxy, 1.0f), {0, 0, 1, 1}, {0, 0, 2, 2}),
+      1.0 / 4.0 - 0.5 / 9.0 - 2.0 / 5.0, 1e-7);
 }
 
 TEST(IouReference, InvalidBoxes) {

@@ -49,4 +49,20 @@ __device__ __forceinline__ float load_real(const void* data, DataType type, std:
   }
 }
 
+/// Stores `value`, rounded once, as such an element.
+__device__ __forceinline__ void store_real(void* data, DataType type, std::int64_t index,
+                                           float value) {
+  switch (type) {
+    case DataType::float16:
+      static_cast<__half*>(data)[index] = from_float<__half>(value);
+      break;
+    case DataType::bfloat16:
+      static_cast<__nv_bfloat16*>(data)[index] = from_float<__nv_bfloat16>(value);
+      break;
+    default:
+      static_cast<float*>(data)[index] = value;
+      break;
+  }
+}
+
 }  // namespace cudet::device

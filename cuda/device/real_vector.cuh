@@ -90,20 +90,4 @@ __device__ __forceinline__ void store_streaming_vector(float* address, const flo
   __stcs(reinterpret_cast<float4*>(address) + 1, make_float4(x[4], x[5], x[6], x[7]));
 }
 
-/// Element `index` of an array whose type is known at run time only; rounded once.
-__device__ __forceinline__ void store_real(void* data, DataType type, std::int64_t index,
-                                           float value) {
-  switch (type) {
-    case DataType::float16:
-      static_cast<__half*>(data)[index] = from_float<__half>(value);
-      break;
-    case DataType::bfloat16:
-      static_cast<__nv_bfloat16*>(data)[index] = from_float<__nv_bfloat16>(value);
-      break;
-    default:
-      static_cast<float*>(data)[index] = value;
-      break;
-  }
-}
-
 }  // namespace cudet::device

@@ -20,4 +20,19 @@ __device__ __forceinline__ unsigned warp_or(unsigned value) {
 #endif
 }
 
+/// Maximum over all lanes, in every lane.
+template <class T>
+__device__ __forceinline__ T warp_max(T value) {
+  static_assert(sizeof(T) == 4, "int or unsigned");
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+  for (int offset = kWarpSize / 2; offset > 0; offset /= 2) {
+    const T other = __shfl_xor_sync(kFullWarp, value, offset);
+    value = other > value ? other : value;
+  }
+  return value;
+#else
+  return __reduce_max_sync(kFullWarp, value);
+#endif
+}
+
 }  // namespace cudet::device

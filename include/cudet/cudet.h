@@ -2,9 +2,13 @@
 #pragma once
 
 #include <cudet/box.h>
+#include <cudet/box_regression_loss.h>
 #include <cudet/execution.h>
 #include <cudet/focal_loss.h>
 #include <cudet/iou.h>
+#include <cudet/iou_loss.h>
+#include <cudet/loss_reduction.h>
+#include <cudet/matching.h>
 #include <cudet/nms.h>
 #include <cudet/status.h>
 #include <cudet/tensor.h>

@@ -1,4 +1,5 @@
-// Overlap of boxes: intersection over union and its relatives, for all pairs of two sets.
+// Overlap of boxes: intersection over union and its relatives, for all pairs of two sets and
+// for pairs that are given.
 #pragma once
 
 #include <cudet/box.h>
@@ -21,7 +22,9 @@ namespace cudet {
 ///         d2 is the squared distance of the centres
 ///   ciou  DIoU - alpha v                          same paper;
 ///         v = 4 / pi^2 (atan(w2 / h2) - atan(w1 / h1))^2, alpha = v / (1 - IoU + v + eps)
-enum class IouKind : std::int32_t { iou, iof, giou, diou, ciou };
+///   eiou  DIoU - (w1 - w2)^2 / (cw^2 + eps) - (h1 - h2)^2 / (ch^2 + eps)
+///         Zhang et al. 2021, arXiv:2101.08158; cw and ch are the sides of the enclosing box
+enum class IouKind : std::int32_t { iou, iof, giou, diou, ciou, eiou };
 
 /// Name of the kind as it is spelled in the enumeration, for example "giou".
 CUDET_API const char* to_string(IouKind kind) noexcept;
@@ -30,7 +33,7 @@ struct IouMatrixOptions {
   IouKind kind = IouKind::iou;
   BoxFormat format = BoxFormat::xyxy;  ///< Of both sets; see box.h.
   bool legacy_offset = false;          ///< Width and height count one more; see box.h.
-  float eps = 1e-7f;  ///< In DIoU and CIoU as above, finite and >= 0; torchvision's value.
+  float eps = 1e-7f;  ///< In DIoU, CIoU and EIoU as above, finite and >= 0; torchvision's.
 };
 
 struct IouMatrixInput {
@@ -57,10 +60,11 @@ CUDET_API Status iou_matrix_workspace_size(const IouMatrixOptions& options,
 ///              at most 2^126: the area of a smaller box may underflow and count as 0.
 /// Special      U = 0: IoU 0. A1 = 0: IoF 0. C = 0: the term (C - U) / C is 0. With eps = 0 also
 /// values       d2 / c2 and alpha are 0 where their denominator is. atan(w / 0) = pi / 2, and
-///              atan(0 / 0) = 0. With an invalid box (box.h) IoU and IoF are 0, and GIoU, DIoU and
-///              CIoU are -1. IoU and IoF lie in [0, 1] always; no value is NaN.
-/// Determinism  Same input, same bits, on every device and in every run. IoU, GIoU, DIoU and CIoU
-///              are symmetric to the bit.
+///              atan(0 / 0) = 0; the terms of EIoU likewise. With an invalid box (box.h) IoU and
+///              IoF are 0, and the other kinds are -1. IoU and IoF lie in [0, 1] always; no value
+///              is NaN.
+/// Determinism  Same input, same bits, on every device and in every run. All kinds but IoF are
+///              symmetric to the bit.
 /// Empty input  batch, n or m of 0 succeeds and writes nothing; the data pointer of a tensor
 /// without
 ///              elements may be null.
@@ -74,11 +78,28 @@ CUDET_API Status iou_matrix_workspace_size(const IouMatrixOptions& options,
 CUDET_API Status iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
                             const IouMatrixOutput& output, const Execution& execution) noexcept;
 
+struct IouPairsInput {
+  Tensor boxes1;  ///< [n, 4], float32, float16 or bfloat16
+  Tensor boxes2;  ///< [n, 4], likewise
+};
+
+struct IouPairsOutput {
+  Tensor values;  ///< [n], float32, float16 or bfloat16; must not overlap an input
+};
+
+/// values[i] = kind(boxes1[i], boxes2[i]): pairs that are given, with options, arithmetic and
+/// everything else as iou_matrix() has them. The values are the same to the bit. No workspace. The
+/// limit of a device call is 2^31 blocks of 256 pairs.
+CUDET_API Status iou_pairs(const IouMatrixOptions& options, const IouPairsInput& input,
+                           const IouPairsOutput& output, const Execution& execution) noexcept;
+
 namespace reference {
 
 /// The same from the definition, in double, on host pointers.
 CUDET_API Status iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
                             const IouMatrixOutput& output) noexcept;
+CUDET_API Status iou_pairs(const IouMatrixOptions& options, const IouPairsInput& input,
+                           const IouPairsOutput& output) noexcept;
 
 }  // namespace reference
 }  // namespace cudet

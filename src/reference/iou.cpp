@@ -70,6 +70,10 @@ double value_of(IouKind kind, const Box& a, const Box& b, double eps) {
   const double squared_diagonal = square(width(enclosing)) + square(height(enclosing));
   const double diou = iou - ratio(squared_centre_distance(a, b), squared_diagonal + eps);
   if (kind == IouKind::diou) return diou;
+  if (kind == IouKind::eiou) {
+    return diou - ratio(square(width(a) - width(b)), square(width(enclosing)) + eps) -
+           ratio(square(height(a) - height(b)), square(height(enclosing)) + eps);
+  }
 
   // atan2(0, 0) is 0, so that a box without extent has the angle 0.
   const double angle1 = std::atan2(width(a), height(a));
@@ -98,6 +102,18 @@ Status iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
         store_real(values, (b * n + i) * m + j, static_cast<float>(value));
       }
     }
+  }
+  return Status();
+}
+
+Status iou_pairs(const IouMatrixOptions& options, const IouPairsInput& input,
+                 const IouPairsOutput& output) noexcept {
+  CUDET_RETURN_IF_ERROR(check_iou_pairs(options, input, output));
+  const auto eps = static_cast<double>(options.eps);
+  for (std::int64_t i = 0; i < output.values.size(0); ++i) {
+    const Box box1 = box_at(input.boxes1, i, options.format, options.legacy_offset);
+    const Box box2 = box_at(input.boxes2, i, options.format, options.legacy_offset);
+    store_real(output.values, i, static_cast<float>(value_of(options.kind, box1, box2, eps)));
   }
   return Status();
 }

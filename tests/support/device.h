@@ -162,6 +162,7 @@ class Graph {
 
  private:
   Stream stream_;
+  void* marker_ = nullptr;  ///< written by the graph too, for runtimes differ on empty ones
   cudaGraph_t graph_ = nullptr;
   cudaGraphExec_t executable_ = nullptr;
 };

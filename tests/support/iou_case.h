@@ -13,8 +13,8 @@
 
 namespace cudet::test {
 
-inline constexpr IouKind kIouKinds[] = {IouKind::iou, IouKind::iof, IouKind::giou, IouKind::diou,
-                                        IouKind::ciou};
+inline constexpr IouKind kIouKinds[] = {IouKind::iou,  IouKind::iof,  IouKind::giou,
+                                        IouKind::diou, IouKind::ciou, IouKind::eiou};
 inline constexpr BoxFormat kBoxFormats[] = {BoxFormat::xyxy, BoxFormat::xywh, BoxFormat::cxcywh};
 inline constexpr DataType kRealDataTypes[] = {DataType::float32, DataType::float16,
                                               DataType::bfloat16};
