@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(kNmsThreads)
 
 /// A sorted position a thread: the decayed score and its sort key. `keys` and `order` are buffers
 /// that the sort begins with.
-__global__ void __launch_bounds__(kNmsThreads)
+__global__ void __launch_bounds__(kNmsThreads, 4)
     nms_decay_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                      std::uint64_t* keys, std::uint32_t* order, unsigned blocks_per_image) {
   const BlockOfImage where = block_of_image(blocks_per_image);
