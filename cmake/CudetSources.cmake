@@ -1,11 +1,18 @@
 # The sources of the library, listed once: cudet compiles the kernels with nvcc, cudet_emulated
 # compiles them with the host compiler.
 
-# Host side: argument checks, plans, references.
+# Host side: argument checks, plans, references, the CPU mode.
 set(cudet_host_sources
     src/box_loss_check.cpp
     src/box_regression_loss.cpp
     src/check.cpp
+    src/cpu/box_columns.cpp
+    src/cpu/box_loops_generic.cpp
+    src/cpu/box_loops_x86_64_v3.cpp
+    src/cpu/iou.cpp
+    src/cpu/nms.cpp
+    src/cpu/nms_candidates.cpp
+    src/cpu/parallel.cpp
     src/focal_loss.cpp
     src/focal_loss_check.cpp
     src/iou.cpp

@@ -27,7 +27,10 @@ function(cudet_target_options target)
       -Wconversion
       -Wsign-conversion
       # One rounding an operation: results are promised to the bit, on every host.
-      -ffp-contract=off)
+      -ffp-contract=off
+      # Nobody reads the flags of the floating-point unit: conditions may become selections, which
+      # vectorise.
+      -fno-trapping-math)
   if(CUDET_WARNINGS_AS_ERRORS)
     list(APPEND cxx_flags -Werror)
   endif()

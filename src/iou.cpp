@@ -3,6 +3,8 @@
 
 #include "../cuda/iou.h"
 #include "check.h"
+#include "cpu/iou.h"
+#include "cpu/parallel.h"
 #include "iou_check.h"
 
 #include <cmath>
@@ -92,7 +94,9 @@ Status iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
   CUDET_RETURN_IF_ERROR(check_iou_matrix(options, input, output));
   CUDET_RETURN_IF_ERROR(check_execution(kMatrix, execution, 0));
   if (output.values.element_count() == 0) return Status();
-  if (!execution.is_cuda()) return reference::iou_matrix(options, input, output);
+  if (!execution.is_cuda()) {
+    return cpu::iou_matrix(options, input, output, cpu::thread_count(execution.threads()));
+  }
   return device::iou_matrix(options, input, output, execution);
 }
 
@@ -114,7 +118,9 @@ Status iou_pairs(const IouMatrixOptions& options, const IouPairsInput& input,
   CUDET_RETURN_IF_ERROR(check_iou_pairs(options, input, output));
   CUDET_RETURN_IF_ERROR(check_execution(kPairs, execution, 0));
   if (output.values.element_count() == 0) return Status();
-  if (!execution.is_cuda()) return reference::iou_pairs(options, input, output);
+  if (!execution.is_cuda()) {
+    return cpu::iou_pairs(options, input, output, cpu::thread_count(execution.threads()));
+  }
   return device::iou_pairs(options, input, output, execution);
 }
 

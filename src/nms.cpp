@@ -2,6 +2,8 @@
 
 #include "../cuda/nms.h"
 #include "check.h"
+#include "cpu/nms.h"
+#include "cpu/parallel.h"
 #include "nms_plan.h"
 
 namespace cudet {
@@ -62,7 +64,7 @@ Status nms(const NmsOptions& options, const NmsInput& input, const NmsOutput& ou
   CUDET_RETURN_IF_ERROR(check_nms_output(options, input, output, shape));
   if (!execution.is_cuda()) {
     CUDET_RETURN_IF_ERROR(check_execution("nms", execution, 0));
-    return reference::nms(options, input, output);
+    return cpu::nms(shape, options, input, output, cpu::thread_count(execution.threads()));
   }
   CUDET_RETURN_IF_ERROR(make_nms_plan(shape, &plan));
   CUDET_RETURN_IF_ERROR(check_execution("nms", execution, plan.workspace_bytes));

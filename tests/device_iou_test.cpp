@@ -67,7 +67,8 @@ bool is_in_range(IouKind kind, float value) {
   return value >= lowest && value <= 1.0f;
 }
 
-/// Every value within the tolerance of its type, where one is promised, and in its range.
+/// Every value within the tolerance of its type, where one is promised, and in its range; the CPU
+/// mode gives the same bits.
 void expect_near_reference(const IouProblem& problem, const HostTensor& values) {
   ASSERT_EQ(values.shape(), problem.value_shape());
   IouProblem exact = problem;
@@ -91,6 +92,10 @@ void expect_near_reference(const IouProblem& problem, const HostTensor& values) 
     }
   }
   EXPECT_EQ(differences, 0) << problem.describe();
+  HostTensor on_cpu(problem.value_type, problem.value_shape());
+  ASSERT_TRUE(
+      iou_matrix(problem.options, problem.input(), {on_cpu.tensor()}, Execution::cpu(2)).ok());
+  EXPECT_TRUE(same_bits(on_cpu, values)) << problem.describe() << ", the CPU against the device";
 }
 
 IouMatrixOptions options_of(IouKind kind, BoxFormat format = BoxFormat::xyxy,
@@ -435,6 +440,13 @@ TEST(DeviceIou, AlignedPairsAreTheDiagonal) {
       }
       for (std::size_t i = 0; i < count; ++i)
         ASSERT_EQ(on_host.real(i), expected_matrix.real(i * count + i)) << problem.describe();
+      on_host.poison();
+      ASSERT_TRUE(
+          iou_pairs(options,
+                    {view(problem.boxes1.const_tensor()), view(problem.boxes2.const_tensor())},
+                    {on_host.tensor()}, Execution::cpu(2))
+              .ok());
+      EXPECT_TRUE(same_bits(on_host, values.download())) << problem.describe();
     }
   }
 }

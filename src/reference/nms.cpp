@@ -5,6 +5,7 @@
 #include "../check.h"
 #include "../nms_plan.h"
 #include "nms_methods.h"
+#include "nms_output.h"
 
 #include <algorithm>
 #include <cmath>
@@ -135,30 +136,36 @@ void write_means(const NmsCall& call, std::int64_t first_slot,
 
 }  // namespace
 
-Status nms(const NmsOptions& options, const NmsInput& input, const NmsOutput& output) noexcept {
-  NmsCall call = {options, input, output, {}};
-  CUDET_RETURN_IF_ERROR(check_nms_input(options, input, true, &call.shape));
-  CUDET_RETURN_IF_ERROR(check_nms_output(options, input, output, call.shape));
+void write_image(const NmsCall& call, const ImageRange& image,
+                 const std::vector<Candidate>& candidates, const std::vector<Kept>& kept) {
+  const NmsOutput& output = call.output;
   // Without an output that has slots, there may be more of them than anybody can count.
   const bool has_slots = output.indices.present() || output.boxes.present() ||
                          output.scores.present() || output.classes.present();
   const std::int64_t slots = has_slots ? call.shape.capacity : 0;
+  const std::int64_t first_slot = image.index * slots;
+  const auto count = static_cast<std::int64_t>(kept.size());
+  if (output.count.present()) store_integer(output.count, image.index, count);
+  for (std::int64_t k = 0; k < slots; ++k) {
+    if (k < count) {
+      write_slot(call, first_slot + k, kept[static_cast<std::size_t>(k)]);
+    } else {
+      write_padding(output, first_slot + k);
+    }
+  }
+  if (call.options.method == NmsMethod::weighted) write_means(call, first_slot, candidates, kept);
+  write_masks(call, image, candidates, kept);
+}
+
+Status nms(const NmsOptions& options, const NmsInput& input, const NmsOutput& output) noexcept {
+  NmsCall call = {options, input, output, {}};
+  CUDET_RETURN_IF_ERROR(check_nms_input(options, input, true, &call.shape));
+  CUDET_RETURN_IF_ERROR(check_nms_output(options, input, output, call.shape));
   for (std::int64_t b = 0; b < call.shape.batch; ++b) {
     const ImageRange image = image_range(input, call.shape, b);
     const std::vector<Candidate> candidates =
         candidates_by_score(options, input, call.shape, image);
-    const std::vector<Kept> kept = keep(call, candidates);
-    const auto count = static_cast<std::int64_t>(kept.size());
-    if (output.count.present()) store_integer(output.count, b, count);
-    for (std::int64_t k = 0; k < slots; ++k) {
-      if (k < count) {
-        write_slot(call, b * slots + k, kept[static_cast<std::size_t>(k)]);
-      } else {
-        write_padding(output, b * slots + k);
-      }
-    }
-    if (options.method == NmsMethod::weighted) write_means(call, b * slots, candidates, kept);
-    write_masks(call, image, candidates, kept);
+    write_image(call, image, candidates, keep(call, candidates));
   }
   return Status();
 }

@@ -36,29 +36,33 @@ ImageRange image_range(const NmsInput& input, const NmsShape& shape, std::int64_
   return {image, image * shape.n, boxes};
 }
 
+Candidate element_of(const NmsOptions& options, const NmsInput& input, const NmsShape& shape,
+                     const ImageRange& image, std::int64_t number) {
+  const std::int64_t i = number / shape.classes;
+  const std::int64_t c = number % shape.classes;
+  Candidate element = {};
+  element.number = number;
+  element.index = i;
+  element.box_element = image.first_box + i;
+  if (shape.boxes_per_class) element.box_element = element.box_element * shape.classes + c;
+  element.score_element = (image.first_box + i) * shape.classes + c;
+  if (shape.dense && options.score_layout == ScoreLayout::class_box) {
+    element.score_element = (image.index * shape.classes + c) * shape.n + i;
+  }
+  if (shape.dense) element.class_id = c;
+  if (input.classes.present()) {
+    element.class_id = integer_at(input.classes, image.first_box + i);
+  }
+  element.score = real_at(input.scores, element.score_element);
+  element.box = candidate_box(options, input.boxes, element.box_element);
+  return element;
+}
+
 std::vector<Candidate> elements_of(const NmsOptions& options, const NmsInput& input,
                                    const NmsShape& shape, const ImageRange& image) {
   std::vector<Candidate> elements;
-  for (std::int64_t i = 0; i < image.boxes; ++i) {
-    for (std::int64_t c = 0; c < shape.classes; ++c) {
-      Candidate element = {};
-      element.number = i * shape.classes + c;
-      element.index = i;
-      element.box_element = image.first_box + i;
-      if (shape.boxes_per_class) element.box_element = element.box_element * shape.classes + c;
-      element.score_element = (image.first_box + i) * shape.classes + c;
-      if (shape.dense && options.score_layout == ScoreLayout::class_box) {
-        element.score_element = (image.index * shape.classes + c) * shape.n + i;
-      }
-      if (shape.dense) element.class_id = c;
-      if (input.classes.present()) {
-        element.class_id = integer_at(input.classes, image.first_box + i);
-      }
-      element.score = real_at(input.scores, element.score_element);
-      element.box = candidate_box(options, input.boxes, element.box_element);
-      elements.push_back(element);
-    }
-  }
+  for (std::int64_t number = 0; number < image.boxes * shape.classes; ++number)
+    elements.push_back(element_of(options, input, shape, image, number));
   return elements;
 }
 

@@ -31,6 +31,10 @@ struct Candidate {
 
 ImageRange image_range(const NmsInput& input, const NmsShape& shape, std::int64_t image);
 
+/// The box or pair of an image that has this number.
+Candidate element_of(const NmsOptions& options, const NmsInput& input, const NmsShape& shape,
+                     const ImageRange& image, std::int64_t number);
+
 /// All boxes or pairs of an image, whether they pass the score threshold or not, by number.
 std::vector<Candidate> elements_of(const NmsOptions& options, const NmsInput& input,
                                    const NmsShape& shape, const ImageRange& image);

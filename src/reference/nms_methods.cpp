@@ -12,12 +12,6 @@ bool share_class(const NmsCall& call, const Candidate& a, const Candidate& b) {
   return !call.shape.class_aware || a.class_id == b.class_id;
 }
 
-float threshold_of(const NmsCall& call, std::int64_t class_id) {
-  const Tensor& thresholds = call.input.iou_thresholds;
-  const bool listed = thresholds.present() && class_id >= 0 && class_id < thresholds.size(0);
-  return listed ? thresholds.data_as<float>()[class_id] : call.options.iou_threshold;
-}
-
 bool exceeds(const NmsCall& call, float value, const Candidate& other) {
   const float threshold = threshold_of(call, other.class_id);
   return value > threshold || (call.options.suppress_equal && value == threshold);
@@ -56,6 +50,12 @@ float gaussian_decay(float squares, float sigma) {
 }
 
 }  // namespace
+
+float threshold_of(const NmsCall& call, std::int64_t class_id) {
+  const Tensor& thresholds = call.input.iou_thresholds;
+  const bool listed = thresholds.present() && class_id >= 0 && class_id < thresholds.size(0);
+  return listed ? thresholds.data_as<float>()[class_id] : call.options.iou_threshold;
+}
 
 float activated_score(const NmsOptions& options, float score) {
   return options.score_activation == ScoreActivation::sigmoid ? pinned::sigmoid(score) : score;

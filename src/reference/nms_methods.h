@@ -21,6 +21,9 @@ struct Kept {
   float score;
 };
 
+/// The IoU threshold that holds for boxes of the class.
+float threshold_of(const NmsCall& call, std::int64_t class_id);
+
 /// The score as options mean it.
 float activated_score(const NmsOptions& options, float score);
 

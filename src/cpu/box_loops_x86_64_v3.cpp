@@ -1,0 +1,44 @@
+#include "box_loops.h"
+
+#if defined(__x86_64__)
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+
+namespace cudet::cpu {
+namespace {
+#include "box_loops.inc"
+}  // namespace
+}  // namespace cudet::cpu
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+namespace cudet::cpu {
+
+const BoxLoops* x86_64_v3_box_loops() noexcept {
+  static constexpr BoxLoops kLoops = make_box_loops("x86-64-v3");
+  const bool supported = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  return supported ? &kLoops : nullptr;
+}
+
+}  // namespace cudet::cpu
+
+#else
+
+namespace cudet::cpu {
+
+const BoxLoops* x86_64_v3_box_loops() noexcept {
+  return nullptr;
+}
+
+}  // namespace cudet::cpu
+
+#endif

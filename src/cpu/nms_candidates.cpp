@@ -1,0 +1,139 @@
+#include "nms_candidates.h"
+
+#include "../float16.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <utility>
+
+namespace cudet::cpu {
+namespace {
+
+using reference::ImageRange;
+using reference::NmsCall;
+
+/// Greater scores have smaller keys. The number is in the lower half, so that keys are unique.
+std::uint64_t sort_key(float score, std::int64_t number) {
+  const std::uint32_t bits = bits_of(score + 0.0f);  // -0 becomes 0
+  const std::uint32_t ascending = (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+  return (static_cast<std::uint64_t>(~ascending) << 32) | static_cast<std::uint64_t>(number);
+}
+
+/// Sorts by the bits from `first_bit` on, 11 at a time, the lowest first; digits that all keys
+/// share cost one look.
+void radix_sort(std::vector<std::uint64_t>& keys, int first_bit) {
+  constexpr int kDigitBits = 11;
+  constexpr std::size_t kDigits = std::size_t{1} << kDigitBits;
+  std::vector<std::uint64_t> sorted(keys.size());
+  for (int bit = first_bit; bit < 64; bit += kDigitBits) {
+    const auto digit = [bit](std::uint64_t key) {
+      return static_cast<std::size_t>(key >> bit) % kDigits;
+    };
+    std::array<std::size_t, kDigits> places = {};
+    for (const std::uint64_t key : keys)
+      ++places[digit(key)];
+    if (places[digit(keys.front())] == keys.size()) continue;
+    std::size_t place = 0;
+    for (std::size_t& entry : places)
+      place += std::exchange(entry, place);
+    for (const std::uint64_t key : keys)
+      sorted[places[digit(key)]++] = key;
+    keys.swap(sorted);
+  }
+}
+
+/// Keys of the `count` scores from element `first` on, which have the numbers `number`, `number` +
+/// `step` ... and pass the threshold.
+template <class Load>
+void append_keys(std::vector<std::uint64_t>& keys, const NmsScoreThreshold& threshold,
+                 std::int64_t first, std::int64_t count, std::int64_t number, std::int64_t step,
+                 const Load& load) {
+  for (std::int64_t k = 0; k < count; ++k, number += step) {
+    const float score = load(first + k);
+    if (score > threshold.value || (threshold.inclusive && score == threshold.value)) {
+      keys.push_back(sort_key(score, number));
+    }
+  }
+}
+
+template <class Load>
+void append_keys_of_image(std::vector<std::uint64_t>& keys, const NmsCall& call,
+                          const ImageRange& image, const Load& load) {
+  const NmsShape& shape = call.shape;
+  const NmsScoreThreshold threshold = raw_score_threshold(call.options);
+  if (shape.dense && call.options.score_layout == ScoreLayout::class_box) {
+    for (std::int64_t c = 0; c < shape.classes; ++c) {
+      append_keys(keys, threshold, (image.index * shape.classes + c) * shape.n, image.boxes, c,
+                  shape.classes, load);
+    }
+  } else {
+    append_keys(keys, threshold, image.first_box * shape.classes, image.boxes * shape.classes, 0, 1,
+                load);
+  }
+}
+
+std::vector<std::uint64_t> keys_of_image(const NmsCall& call, const ImageRange& image) {
+  std::vector<std::uint64_t> keys;
+  const Tensor& scores = call.input.scores;
+  switch (scores.type()) {
+    case DataType::float16:
+      append_keys_of_image(keys, call, image, [data = scores.data_as<std::uint16_t>()](auto i) {
+        return float16_to_float(data[i]);
+      });
+      break;
+    case DataType::bfloat16:
+      append_keys_of_image(keys, call, image, [data = scores.data_as<std::uint16_t>()](auto i) {
+        return bfloat16_to_float(data[i]);
+      });
+      break;
+    default:
+      append_keys_of_image(keys, call, image,
+                           [data = scores.data_as<float>()](auto i) { return data[i]; });
+      break;
+  }
+  return keys;
+}
+
+void remove_background(std::vector<std::uint64_t>& keys, const NmsCall& call,
+                       const ImageRange& image) {
+  const std::int64_t background = call.options.background_class;
+  const bool flat = call.input.classes.present();
+  if (background == NmsOptions::kNoClass || !(call.shape.dense || flat)) return;
+  const auto is_background = [&](std::uint64_t key) {
+    const std::int64_t number = static_cast<std::uint32_t>(key);
+    const std::int64_t class_id =
+        flat ? reference::integer_at(call.input.classes, image.first_box + number)
+             : number % call.shape.classes;
+    return class_id == background;
+  };
+  keys.erase(std::remove_if(keys.begin(), keys.end(), is_background), keys.end());
+}
+
+}  // namespace
+
+std::vector<std::uint32_t> visiting_order(const NmsCall& call, const ImageRange& image) {
+  constexpr std::size_t kFewKeys = 1024;  // whose sorting by comparison is as fast
+  std::vector<std::uint64_t> keys = keys_of_image(call, image);
+  remove_background(keys, call, image);
+  const auto top_k = static_cast<std::size_t>(call.shape.top_k);
+  const bool selected = keys.size() > top_k;
+  if (selected) {
+    std::nth_element(keys.begin(), keys.begin() + static_cast<std::ptrdiff_t>(top_k), keys.end());
+    keys.resize(top_k);
+  }
+  if (keys.size() <= kFewKeys) {
+    std::sort(keys.begin(), keys.end());
+  } else {
+    const bool by_number =
+        !selected && !(call.shape.dense && call.options.score_layout == ScoreLayout::class_box);
+    radix_sort(keys, by_number ? 32 : 0);
+  }
+  std::vector<std::uint32_t> numbers;
+  numbers.reserve(keys.size());
+  for (const std::uint64_t key : keys)
+    numbers.push_back(static_cast<std::uint32_t>(key));
+  return numbers;
+}
+
+}  // namespace cudet::cpu
