@@ -26,6 +26,7 @@ __global__ void __launch_bounds__(kNmsThreads)
   const auto thread = static_cast<int>(threadIdx.x);
   const unsigned lane = threadIdx.x % kWarpSize;
   const auto all = static_cast<std::int64_t>(state.kept);
+  __syncthreads();  // before the first thread replaces it
   std::int64_t stored = 0;
   for (std::int64_t first = 0; first < all && stored < arguments.capacity; first += kNmsThreads) {
     const bool exists = first + thread < all;
