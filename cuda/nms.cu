@@ -120,6 +120,7 @@ NmsWorkspace make_workspace(const NmsPlan& plan, const NmsArguments& arguments, 
   workspace.removed_words = plan.removed_words;
   workspace.panel_boxes = plan.panel_boxes;
   workspace.panel_tiles = plan.panel_tiles;
+  workspace.panel_tasks = plan.panel_tasks;
   workspace.element_bits = plan.element_bits;
   workspace.score_shift = plan.score_shift;
   workspace.limit_classes = arguments.class_capacity < plan.candidates && plan.shape.class_aware;
@@ -237,7 +238,7 @@ struct Run {
       const std::int64_t start = panel * plan.panel_boxes;
       const std::int64_t end = std::min(start + plan.panel_boxes, n);
       CUDET_RETURN_IF_ERROR(for_items("launching nms_panel_kernel",
-                                      nms_panel_kernel<kClassAware, kGeneral>, plan.panel_tiles,
+                                      nms_panel_kernel<kClassAware, kGeneral>, plan.panel_tasks,
                                       kNmsPanelWarps, kNmsPanelThreads, workspace, start));
       if (end == n) break;
       CUDET_RETURN_IF_ERROR(for_items("launching nms_suppress_kernel",

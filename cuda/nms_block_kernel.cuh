@@ -127,11 +127,11 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kGeneral ? 1 : 2)
   constexpr int kTile = static_cast<int>(kNmsTile);
   constexpr int kTiles = kBoxes / kTile;
   CUDET_SHARED_ARRAY(float4, corners, kBoxes);
-  CUDET_SHARED_ARRAY(float, areas, kGeneral ? 1 : kBoxes);
+  CUDET_SHARED_ARRAY(float4, areas, kGeneral ? 1 : kBoxes / kSharedBoxGroup);
   CUDET_SHARED_ARRAY(std::int64_t, classes, kClassAware ? kBoxes : 1);
   CUDET_SHARED_ARRAY(unsigned, elements, kBoxes);
   CUDET_SHARED_ARRAY(float4, kept_corners, 2 * kTile);
-  CUDET_SHARED_ARRAY(float, kept_areas, kGeneral ? 1 : 2 * kTile);
+  CUDET_SHARED_ARRAY(float4, kept_areas, kGeneral ? 1 : 2 * kTile / kSharedBoxGroup);
   CUDET_SHARED_ARRAY(int, kept_in_tile, 2);  // that later tiles must test, in groups
   CUDET_SHARED_ARRAY(int, kept_so_far, 2);   // of the class that goes on in the next tile
   CUDET_SHARED_ARRAY(unsigned, kept_ranks, kBoxes / 32);
@@ -154,6 +154,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kGeneral ? 1 : 2)
   __syncthreads();
 
   const SharedBoxes all_boxes = {corners, areas, kClassAware ? classes : nullptr};
+  const SharedBoxes both_kept = {kept_corners, kept_areas, nullptr};
   NmsBox box[2];
   for (int k = 0; k < 2; ++k) {
     const int alive_in_warp = __popc(__ballot_sync(kFullWarp, mine[k].alive));
@@ -175,11 +176,11 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kGeneral ? 1 : 2)
   TileMask starts = {1u, 0u};
   if (tile_start < candidates) {
     unsigned bits[2];
-    overlaps_of_rows<kGeneral, 2>(arguments, box, all_boxes, tile_start, bits);
+    overlaps_of_rows<false, kGeneral, 2>(arguments, box, all_boxes.from(tile_start), bits);
     earlier[0].low = bits[0];
     earlier[1].low = bits[1];
-    overlaps_of_rows<kGeneral, 1>(arguments, box + 1, all_boxes, tile_start + kWarpSize,
-                                  &earlier[1].high);
+    overlaps_of_rows<false, kGeneral, 1>(arguments, box + 1, all_boxes.from(tile_start + kWarpSize),
+                                         &earlier[1].high);
     for (int k = 0; k < 2; ++k) {
       const TileMask before = flags_before({~0u, ~0u}, lane, k == 1);
       earlier[k] = {earlier[k].low & before.low, earlier[k].high & before.high};
@@ -232,8 +233,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kGeneral ? 1 : 2)
       if (goes_on) {
         const TileMask passed_on = {__ballot_sync(kFullWarp, kept_mine[0] && last_class[0]),
                                     __ballot_sync(kFullWarp, kept_mine[1] && last_class[1])};
-        const SharedBoxes kept_boxes = {kept_corners + buffer * kTile,
-                                        kept_areas + (kGeneral ? 0 : buffer * kTile), nullptr};
+        const SharedBoxes kept_boxes = both_kept.from(buffer * kTile);
         for (int k = 0; k < 2; ++k) {
           if (!kept_mine[k] || !last_class[k]) continue;
           kept_boxes.store<kGeneral>(rank_in_tile(passed_on, lane, k == 1), box[k]);
@@ -255,14 +255,16 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kGeneral ? 1 : 2)
     __syncthreads();
     if (!kClassAware && kept_so_far[buffer] >= limit) break;
     if (warp > tile) {
-      const SharedBoxes kept_boxes = {kept_corners + buffer * kTile,
-                                      kept_areas + (kGeneral ? 0 : buffer * kTile), nullptr};
+      bool concerned[2];
+      bool alive[2];
       for (int k = 0; k < 2; ++k) {
-        if (!mine[k].alive) continue;
-        if (kClassAware && box[k].class_id != classes[next]) continue;
-        mine[k].alive =
-            !overlaps_any<false, kGeneral>(arguments, box[k], kept_boxes, kept_in_tile[buffer]);
+        concerned[k] = mine[k].alive && (!kClassAware || box[k].class_id == classes[next]);
+        alive[k] = concerned[k];
       }
+      drop_overlapping<false, kGeneral, 2>(arguments, box, both_kept.from(buffer * kTile),
+                                           kept_in_tile[buffer], alive);
+      for (int k = 0; k < 2; ++k)
+        mine[k].alive = mine[k].alive && alive[k] == concerned[k];
     }
     buffer = 1 - buffer;
   }

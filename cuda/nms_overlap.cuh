@@ -3,6 +3,7 @@
 // every metric and threshold and divides as the definition does.
 #pragma once
 
+#include "device/sign_bit.cuh"
 #include "nms_arguments.cuh"
 
 namespace cudet::device {
@@ -114,7 +115,8 @@ __device__ __forceinline__ NmsBox make_nms_box(const NmsArguments& arguments, fl
     }
   } else {
     box.area = area(box.corners);
-    box.careful = box.area < arguments.iou_threshold.careful_below;
+    // Intersections with a box without area are 0, which decides whatever the union.
+    box.careful = box.area > 0.0f && box.area < arguments.iou_threshold.careful_below;
   }
   return box;
 }
@@ -145,10 +147,19 @@ __device__ __forceinline__ bool overlaps(const NmsArguments& arguments, const Nm
                      : threshold_margin(negative, union_area, arguments.iou_threshold) < 0.0f;
 }
 
+/// Shared boxes come in groups: the areas of a group are one access, a thread looks at its
+/// decisions once a group and not after each box, and lists are filled up with boxes that overlap
+/// nothing.
+constexpr int kSharedBoxGroup = 4;
+
+__device__ __forceinline__ int round_up_to_group(int count) {
+  return (count + kSharedBoxGroup - 1) / kSharedBoxGroup * kSharedBoxGroup;
+}
+
 /// Boxes in shared memory that many threads compare theirs with.
 struct SharedBoxes {
   float4* corners;
-  float* areas;           ///< for the fast test
+  float4* areas;          ///< a group each, for the fast test
   std::int64_t* classes;  ///< where classes are compared
 
   __device__ Corners at(int i) const {
@@ -156,111 +167,146 @@ struct SharedBoxes {
     return {c.x, c.y, c.z, c.w};
   }
 
+  __device__ float& area_at(int i) const { return reinterpret_cast<float*>(areas)[i]; }
+
+  /// From box `first` on, a multiple of kSharedBoxGroup.
+  __device__ SharedBoxes from(int first) const {
+    return {corners + first, areas + first / kSharedBoxGroup,
+            classes == nullptr ? nullptr : classes + first};
+  }
+
   /// Stores `box` as number `i`.
   template <bool kGeneral>
   __device__ void store(int i, const NmsBox& box) const {
     corners[i] = make_float4(box.corners.x1, box.corners.y1, box.corners.x2, box.corners.y2);
-    if constexpr (!kGeneral) areas[i] = box.area;
+    if constexpr (!kGeneral) area_at(i) = box.area;
     if (classes != nullptr) classes[i] = box.class_id;
   }
 };
 
-/// For each of kRows boxes, which of the 32 shared boxes from `first` on overlap it.
-template <bool kGeneral, int kRows>
-__device__ __forceinline__ void overlaps_of_rows(const NmsArguments& arguments, const NmsBox* rows,
-                                                 const SharedBoxes& columns, int first,
-                                                 unsigned* bits) {
-  constexpr int kColumns = 32;
-  if constexpr (kGeneral) {
-    for (int k = 0; k < kRows; ++k)
-      bits[k] = 0u;
-#pragma unroll 1
-    for (int i = 0; i < kColumns; ++i) {
-      const Corners other = columns.at(first + i);
+/// Pushes the decisions of the fast test between kRows boxes and the shared boxes of a group, one
+/// after the other, into a word a row; with kCompareClasses, "no" for boxes of other classes.
+template <bool kCompareClasses, int kRows>
+__device__ __forceinline__ void push_overlaps(const NmsArguments& arguments, const NmsBox* rows,
+                                              const SharedBoxes& columns, int group,
+                                              unsigned* bits) {
+  const float4 four = columns.areas[group];
+  const float areas[kSharedBoxGroup] = {four.x, four.y, four.z, four.w};
 #pragma unroll
-      for (int k = 0; k < kRows; ++k) {
-        const bool overlap = overlaps_generally(arguments, rows[k], other);
-        bits[k] |= static_cast<unsigned>(overlap) << i;
-      }
-    }
-  } else {
-    unsigned signs[static_cast<unsigned>(kRows)] = {};
-#pragma unroll 8
-    for (int i = 0; i < kColumns; ++i) {
-      const Corners other = columns.at(first + i);
-      const float other_area = columns.areas[first + i];
-#pragma unroll
-      for (int k = 0; k < kRows; ++k) {
-        const float negative = negative_intersection(rows[k].corners, other);
-        const float union_area = __fadd_rn(__fadd_rn(rows[k].area, other_area), negative);
-        // The sign bit is the decision; shifting it in costs one operation.
-        const float margin = threshold_margin(negative, union_area, arguments.iou_threshold);
-        signs[k] = __funnelshift_l(__float_as_uint(margin), signs[k], 1);
-      }
-    }
+  for (int i = 0; i < kSharedBoxGroup; ++i) {
+    const Corners other = columns.at(kSharedBoxGroup * group + i);
 #pragma unroll
     for (int k = 0; k < kRows; ++k) {
-      bits[k] = __brev(signs[k]);
-      if (!rows[k].careful) continue;
-      bits[k] = 0u;
-#pragma unroll 1
-      for (int i = 0; i < kColumns; ++i) {
-        const float common = intersection(rows[k].corners, columns.at(first + i));
-        const float union_area =
-            __fsub_rn(__fadd_rn(rows[k].area, columns.areas[first + i]), common);
-        const bool overlap = exceeds_carefully(common, union_area, arguments.iou_threshold);
-        bits[k] |= static_cast<unsigned>(overlap) << i;
+      const float negative = negative_intersection(rows[k].corners, other);
+      const float union_area = __fadd_rn(__fadd_rn(rows[k].area, areas[i]), negative);
+      float margin = threshold_margin(negative, union_area, arguments.iou_threshold);
+      if constexpr (kCompareClasses) {
+        const bool same = columns.classes[kSharedBoxGroup * group + i] == rows[k].class_id;
+        margin = same ? margin : 0.0f;
       }
+      bits[k] = push_sign(bits[k], margin);
     }
   }
 }
 
-/// Which of the 32 shared boxes from `first` on are of the class of `box`.
-__device__ __forceinline__ unsigned same_class_bits(const NmsBox& box, const SharedBoxes& columns,
-                                                    int first) {
-  unsigned bits = 0u;
-#pragma unroll 8
-  for (int i = 0; i < 32; ++i)
-    bits |= static_cast<unsigned>(columns.classes[first + i] == box.class_id) << i;
-  return bits;
+/// The fast test of a single pair, with the division's decision for unions however small.
+__device__ __forceinline__ bool overlaps_carefully(const NmsArguments& arguments, const NmsBox& box,
+                                                   const SharedBoxes& others, int i) {
+  const float negative = negative_intersection(box.corners, others.at(i));
+  const float union_area = __fadd_rn(__fadd_rn(box.area, others.area_at(i)), negative);
+  return exceeds_carefully(-negative, union_area, arguments.iou_threshold);
 }
 
-/// Shared boxes come in groups, filled up with boxes that overlap nothing: a thread looks at its
-/// result once a group and not after each box.
-constexpr int kSharedBoxGroup = 4;
-
-__device__ __forceinline__ int round_up_to_group(int count) {
-  return (count + kSharedBoxGroup - 1) / kSharedBoxGroup * kSharedBoxGroup;
-}
-
-/// True where `box` overlaps one of the first `count` shared boxes, a multiple of kSharedBoxGroup;
-/// with kCompareClasses, one of its class.
-template <bool kCompareClasses, bool kGeneral>
-__device__ __forceinline__ bool overlaps_any(const NmsArguments& arguments, const NmsBox& box,
-                                             const SharedBoxes& others, int count) {
+/// For each of kRows boxes, which of the 32 shared boxes overlap it; with kCompareClasses, of those
+/// of its class.
+template <bool kCompareClasses, bool kGeneral, int kRows>
+__device__ __forceinline__ void overlaps_of_rows(const NmsArguments& arguments, const NmsBox* rows,
+                                                 const SharedBoxes& columns, unsigned* bits) {
+  constexpr int kColumns = 32;
+  const auto test_one_by_one = [&](int k, int i, bool overlap) {
+    if (kCompareClasses && columns.classes[i] != rows[k].class_id) return;
+    bits[k] |= static_cast<unsigned>(overlap) << i;
+  };
+#pragma unroll
+  for (int k = 0; k < kRows; ++k)
+    bits[k] = 0u;
   if constexpr (kGeneral) {
 #pragma unroll 1
-    for (int i = 0; i < count; ++i) {
-      if (kCompareClasses && others.classes[i] != box.class_id) continue;
-      if (overlaps_generally(arguments, box, others.at(i))) return true;
-    }
-    return false;
-  } else {
-    const IouThreshold& threshold = arguments.iou_threshold;
-    for (int first = 0; first < count; first += kSharedBoxGroup) {
-      unsigned signs = 0u;
+    for (int i = 0; i < kColumns; ++i) {
+      const Corners other = columns.at(i);
 #pragma unroll
-      for (int i = 0; i < kSharedBoxGroup; ++i) {
-        const float negative = negative_intersection(box.corners, others.at(first + i));
-        const float union_area = __fadd_rn(__fadd_rn(box.area, others.areas[first + i]), negative);
-        unsigned sign = __float_as_uint(threshold_margin(negative, union_area, threshold));
-        if (box.careful) sign = exceeds_carefully(-negative, union_area, threshold) ? ~0u : 0u;
-        if (kCompareClasses && others.classes[first + i] != box.class_id) sign = 0u;
-        signs |= sign;
-      }
-      if ((signs >> 31) != 0u) return true;
+      for (int k = 0; k < kRows; ++k)
+        test_one_by_one(k, i, overlaps_generally(arguments, rows[k], other));
     }
-    return false;
+  } else {
+    constexpr int kGroups = kColumns / kSharedBoxGroup;
+    [[maybe_unused]] constexpr int kUnrolled = kRows > 2 ? 2 : 4;
+#pragma unroll kUnrolled
+    for (int group = 0; group < kGroups; ++group)
+      push_overlaps<kCompareClasses, kRows>(arguments, rows, columns, group, bits);
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) {
+      bits[k] = __brev(bits[k]);  // the first one was pushed furthest up
+      if (!rows[k].careful) continue;
+      bits[k] = 0u;
+#pragma unroll 1
+      for (int i = 0; i < kColumns; ++i)
+        test_one_by_one(k, i, overlaps_carefully(arguments, rows[k], columns, i));
+    }
+  }
+}
+
+/// For each of kRows boxes that is alive, whether it still is when it has met the first `count`
+/// shared boxes, a multiple of kSharedBoxGroup; with kCompareClasses, those of its class.
+template <bool kCompareClasses, bool kGeneral, int kRows>
+__device__ __forceinline__ void drop_overlapping(const NmsArguments& arguments, const NmsBox* rows,
+                                                 const SharedBoxes& others, int count,
+                                                 bool* alive) {
+  const auto test_one_by_one = [&](int k, const auto& overlap) {
+#pragma unroll 1
+    for (int i = 0; i < count && alive[k]; ++i) {
+      if (kCompareClasses && others.classes[i] != rows[k].class_id) continue;
+      alive[k] = !overlap(i);
+    }
+  };
+  if constexpr (kGeneral) {
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) {
+      test_one_by_one(k,
+                      [&](int i) { return overlaps_generally(arguments, rows[k], others.at(i)); });
+    }
+  } else {
+    bool careful = false;
+    unsigned hit[static_cast<unsigned>(kRows)];  // not 0: not alive
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) {
+      careful = careful || (alive[k] && rows[k].careful);
+      hit[k] = alive[k] ? 0u : 1u;
+    }
+    if (careful) {
+#pragma unroll
+      for (int k = 0; k < kRows; ++k)
+        test_one_by_one(k,
+                        [&](int i) { return overlaps_carefully(arguments, rows[k], others, i); });
+      return;
+    }
+    const auto all_hit = [&] {
+      bool all = true;
+#pragma unroll
+      for (int k = 0; k < kRows; ++k)
+        all = all && hit[k] != 0u;
+      return all;
+    };
+    for (int group = 0; kSharedBoxGroup * group < count && !all_hit(); ++group) {
+      unsigned bits[static_cast<unsigned>(kRows)] = {};
+      push_overlaps<kCompareClasses, kRows>(arguments, rows, others, group, bits);
+#pragma unroll
+      for (int k = 0; k < kRows; ++k)
+        hit[k] |= bits[k];
+    }
+#pragma unroll
+    for (int k = 0; k < kRows; ++k)
+      alive[k] = hit[k] == 0u;
   }
 }
 

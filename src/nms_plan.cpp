@@ -100,7 +100,9 @@ Status make_nms_plan(const NmsShape& shape, NmsPlan* plan) noexcept {
   if (plan->path == NmsPath::panels) {
     plan->panel_boxes = std::min(plan->candidates, kNmsPanelBoxes);
     plan->panels = (plan->candidates + kNmsPanelBoxes - 1) / kNmsPanelBoxes;
-    plan->panel_tiles = triangle((plan->panel_boxes + kNmsTile - 1) / kNmsTile);
+    const std::int64_t side = (plan->panel_boxes + kNmsTile - 1) / kNmsTile;
+    plan->panel_tiles = triangle(side);
+    plan->panel_tasks = tile_pairs(side);
     plan->removed_words = (plan->candidates + 31) / 32;
     plan->removed = layout.add(shape.batch * plan->removed_words, sizeof(std::uint32_t));
     plan->mask = layout.add(shape.batch * plan->panel_tiles, kNmsTile * sizeof(std::uint64_t));

@@ -60,6 +60,11 @@ constexpr std::int64_t triangle(std::int64_t side) {
   return side * (side + 1) / 2;
 }
 
+/// Pairs of tiles above each other in the same triangle; an odd tile of a column counts as a pair.
+constexpr std::int64_t tile_pairs(std::int64_t side) {
+  return (side + 1) * (side + 1) / 4;
+}
+
 /// Which kernels do the work once the candidates are known.
 enum class NmsPath {
   block,   ///< greedy, one block an image, which sorts as well
@@ -79,6 +84,7 @@ struct NmsPlan {
   std::int64_t panels = 0;  ///< panels an image
   std::int64_t panel_boxes = 0;    ///< boxes of all panels but the last one
   std::int64_t panel_tiles = 0;    ///< mask tiles of a full panel
+  std::int64_t panel_tasks = 0;    ///< pairs of them
   std::int64_t removed_words = 0;  ///< 32-bit words of removal flags an image
 
   // Offsets of the workspace's pieces; every array is [batch, ...].
