@@ -12,7 +12,7 @@
 #pragma once
 
 #include "device/shared_memory.cuh"
-#include "nms_overlap.cuh"
+#include "nms_shared_boxes.cuh"
 #include "nms_tile.cuh"
 #include "nms_workspace.cuh"
 
@@ -22,7 +22,7 @@ constexpr int kNmsPanelThreads = 256;  // of the mask kernel: two tiles a warp
 constexpr int kNmsPanelWarps = kNmsPanelThreads / kWarpSize;
 
 /// A sorted position a thread: corners (and class) in sorted order, and the number of candidates.
-template <bool kClassAware, bool kGeneral>
+template <bool kClassAware, NmsTest kTest>
 __global__ void __launch_bounds__(kNmsThreads)
     nms_gather_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                       unsigned blocks_per_image) {
@@ -40,8 +40,9 @@ __global__ void __launch_bounds__(kNmsThreads)
   }
   const NmsImage image = locate_image(arguments, where.image);
   const std::uint32_t element = workspace.order[start + position];
-  workspace.boxes[start + position] =
-      load_nms_box<kGeneral>(arguments, box_position(arguments, image, element));
+  store_sorted_numbers<kTest>(
+      workspace, start + position,
+      load_nms_box<kTest>(arguments, box_position(arguments, image, element)));
   if (workspace.elements != nullptr) workspace.elements[start + position] = element;
   if constexpr (kClassAware) {
     workspace.classes[start + position] = load_class(arguments, image, element);
@@ -74,7 +75,7 @@ __device__ __forceinline__ TaskPosition task_position(int index) {
 /// The mask tiles of a task by one warp: bit j of word i says that box i of a row tile and box j of
 /// the column tile overlap. A lane has four rows in registers, two of each tile; all lanes read the
 /// same column at a time. Positions count from the image's first candidate.
-template <bool kClassAware, bool kGeneral>
+template <bool kClassAware, NmsTest kTest>
 __device__ void compute_mask(const NmsArguments& arguments, const NmsWorkspace& workspace,
                              std::int64_t image, std::int64_t panel_start, TaskPosition task,
                              const SharedBoxes& columns) {
@@ -85,11 +86,11 @@ __device__ void compute_mask(const NmsArguments& arguments, const NmsWorkspace& 
   const std::int64_t end = start + workspace.state[image].candidates;
   const auto load = [&](int tile, int offset) {
     const std::int64_t position = start + panel_start + tile * kTile + offset;
-    return load_sorted_box<kClassAware, kGeneral>(arguments, workspace, position, end);
+    return load_sorted_box<kClassAware, kTest>(arguments, workspace, position, end);
   };
 #pragma unroll
   for (int offset = lane; offset < kTile; offset += kWarpSize)
-    columns.store<kGeneral>(offset, load(task.column, offset));
+    columns.store<kClassAware, kTest>(offset, load(task.column, offset));
   NmsBox rows[kRows];
 #pragma unroll
   for (int k = 0; k < kRows; ++k)
@@ -98,8 +99,8 @@ __device__ void compute_mask(const NmsArguments& arguments, const NmsWorkspace& 
   unsigned bits[2][kRows];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    overlaps_of_rows<kClassAware, kGeneral, kRows>(arguments, rows, columns.from(kWarpSize * half),
-                                                   bits[half]);
+    overlaps_of_rows<kClassAware, kTest, kRows>(arguments, rows, columns.from(kWarpSize * half),
+                                                bits[half]);
   }
   const std::int64_t tile = image * workspace.panel_tiles + first_tile_of(task.column) + task.row;
   TileMask* const words = workspace.mask + tile * kTile;
@@ -228,14 +229,15 @@ __device__ __forceinline__ bool image_done(const NmsWorkspace& workspace,
 
 /// Mask of the panel that starts at `panel_start`, a task a warp; the block that comes last of an
 /// image resolves the panel. Which one that is differs from run to run, the result does not.
-template <bool kClassAware, bool kGeneral>
-__global__ void __launch_bounds__(kNmsPanelThreads, 4)
+template <bool kClassAware, NmsTest kTest>
+__global__ void __launch_bounds__(kNmsPanelThreads, kTest == NmsTest::fast ? 4 : 2)
     nms_panel_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                      std::int64_t panel_start, unsigned blocks_per_image) {
   constexpr int kTile = static_cast<int>(kNmsTile);
   constexpr int kColumns = kNmsPanelWarps * kTile;
-  CUDET_SHARED_ARRAY(float4, column_corners, kColumns);
-  CUDET_SHARED_ARRAY(float4, column_areas, kGeneral ? 1 : kColumns / kSharedBoxGroup);
+  CUDET_SHARED_ARRAY(float4, column_corners, (kSharedCorners<kTest, kColumns>));
+  CUDET_SHARED_ARRAY(float4, column_areas, (kSharedAreas<kTest, kColumns>));
+  CUDET_SHARED_ARRAY(pinned::RotatedBox, column_rotated, (kSharedRotated<kTest, kColumns>));
   CUDET_SHARED_ARRAY(std::int64_t, column_classes, kClassAware ? kColumns : 1);
   CUDET_SHARED(bool, is_last);
   const BlockOfImage where = block_of_image(blocks_per_image);
@@ -246,10 +248,9 @@ __global__ void __launch_bounds__(kNmsPanelThreads, 4)
   const int task = static_cast<int>(where.block) * kNmsPanelWarps + warp;
   const TaskPosition position = task_position(task);
   if (task < workspace.panel_tasks && panel_start + position.column * kNmsTile < state.candidates) {
-    const SharedBoxes columns = {column_corners, column_areas,
-                                 kClassAware ? column_classes : nullptr};
-    compute_mask<kClassAware, kGeneral>(arguments, workspace, where.image, panel_start, position,
-                                        columns.from(warp * kTile));
+    const SharedBoxes columns = {column_corners, column_areas, column_rotated, column_classes};
+    compute_mask<kClassAware, kTest>(arguments, workspace, where.image, panel_start, position,
+                                     columns.from(warp * kTile));
   }
 
   __threadfence();
@@ -266,12 +267,13 @@ __global__ void __launch_bounds__(kNmsPanelThreads, 4)
 /// Removes the boxes from `start` on that overlap a box kept in the panel just resolved: a box a
 /// thread, kept boxes by way of shared memory. `start` is a multiple of 32: a warp owns a word of
 /// flags.
-template <bool kClassAware, bool kGeneral>
+template <bool kClassAware, NmsTest kTest>
 __global__ void __launch_bounds__(kNmsThreads)
     nms_suppress_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                         std::int64_t start, unsigned blocks_per_image) {
-  CUDET_SHARED_ARRAY(float4, kept_corners, kNmsThreads);
-  CUDET_SHARED_ARRAY(float4, kept_areas, kGeneral ? 1 : kNmsThreads / kSharedBoxGroup);
+  CUDET_SHARED_ARRAY(float4, kept_corners, (kSharedCorners<kTest, kNmsThreads>));
+  CUDET_SHARED_ARRAY(float4, kept_areas, (kSharedAreas<kTest, kNmsThreads>));
+  CUDET_SHARED_ARRAY(pinned::RotatedBox, kept_rotated, (kSharedRotated<kTest, kNmsThreads>));
   CUDET_SHARED_ARRAY(std::int64_t, kept_classes, kClassAware ? kNmsThreads : 1);
   const BlockOfImage where = block_of_image(blocks_per_image);
   const NmsImageState& state = workspace.state[where.image];
@@ -289,19 +291,19 @@ __global__ void __launch_bounds__(kNmsThreads)
       workspace.removed + where.image * workspace.removed_words + position / kWarpSize;
   bool alive = position < state.candidates && ((*flags >> lane) & 1u) == 0u;
   const bool was_alive = alive;
-  const SharedBoxes kept_boxes = {kept_corners, kept_areas, kClassAware ? kept_classes : nullptr};
-  const NmsBox box = load_sorted_box<kClassAware, kGeneral>(arguments, workspace,
-                                                            image_start + position, image_end);
+  const SharedBoxes kept_boxes = {kept_corners, kept_areas, kept_rotated, kept_classes};
+  const NmsBox box =
+      load_sorted_box<kClassAware, kTest>(arguments, workspace, image_start + position, image_end);
   for (int first = 0; first < kept_count; first += kNmsThreads) {
     if (__syncthreads_or(static_cast<int>(alive)) == 0) break;
     const int mine = first + static_cast<int>(threadIdx.x);
     const std::int64_t kept_position = mine < kept_count ? image_start + kept[mine] : image_end;
-    kept_boxes.store<kGeneral>(
+    kept_boxes.store<kClassAware, kTest>(
         static_cast<int>(threadIdx.x),
-        load_sorted_box<kClassAware, kGeneral>(arguments, workspace, kept_position, image_end));
+        load_sorted_box<kClassAware, kTest>(arguments, workspace, kept_position, image_end));
     __syncthreads();
     const int staged = round_up_to_group(min(kNmsThreads, kept_count - first));
-    drop_overlapping<kClassAware, kGeneral, 1>(arguments, &box, kept_boxes, staged, &alive);
+    drop_overlapping<kClassAware, kTest, 1>(arguments, &box, kept_boxes, staged, &alive);
   }
   const unsigned newly_removed = __ballot_sync(kFullWarp, was_alive && !alive);
   if (lane == 0 && newly_removed != 0u) *flags |= newly_removed;

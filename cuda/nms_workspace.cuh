@@ -1,7 +1,7 @@
 // The workspace of a call of nms() as its kernels see it, and how their grids cover a batch.
 #pragma once
 
-#include "nms_overlap.cuh"
+#include "nms_shared_boxes.cuh"
 #include "nms_tile.cuh"
 
 namespace cudet::device {
@@ -19,6 +19,7 @@ struct NmsWorkspace {
   std::uint64_t* keys;
   std::uint32_t* order;
   float4* boxes;
+  float* angles;
   std::int64_t* classes;
   std::uint32_t* removed;
   TileMask* mask;
@@ -47,15 +48,29 @@ __device__ __forceinline__ BlockOfImage block_of_image(unsigned blocks_per_image
   return {blockIdx.x / blocks_per_image, blockIdx.x % blocks_per_image};
 }
 
+/// Where a kernel left the box of a sorted position of the batch for later ones.
+template <NmsTest kTest>
+__device__ __forceinline__ void store_sorted_numbers(const NmsWorkspace& workspace,
+                                                     std::int64_t position,
+                                                     const BoxNumbers& numbers) {
+  workspace.boxes[position] = numbers.first;
+  if constexpr (kTest == NmsTest::rotated) workspace.angles[position] = numbers.angle;
+}
+template <NmsTest kTest>
+__device__ __forceinline__ BoxNumbers sorted_numbers(const NmsWorkspace& workspace,
+                                                     std::int64_t position) {
+  return {workspace.boxes[position], kTest == NmsTest::rotated ? workspace.angles[position] : 0.0f};
+}
+
 /// The box at a sorted position of the batch, and none from `end` on.
-template <bool kClassAware, bool kGeneral>
+template <bool kClassAware, NmsTest kTest>
 __device__ __forceinline__ NmsBox load_sorted_box(const NmsArguments& arguments,
                                                   const NmsWorkspace& workspace,
                                                   std::int64_t position, std::int64_t end) {
   const bool exists = position < end;
-  const float4 corners = exists ? workspace.boxes[position] : no_box<kGeneral>();
+  const BoxNumbers numbers = exists ? sorted_numbers<kTest>(workspace, position) : no_box<kTest>();
   const std::int64_t class_id = kClassAware && exists ? workspace.classes[position] : 0;
-  return make_nms_box<kGeneral>(arguments, corners, class_id);
+  return make_nms_box<kTest>(arguments, numbers, class_id);
 }
 
 }  // namespace cudet::device

@@ -44,12 +44,12 @@ Status check_limits(const NmsShape& shape) {
   return Status();
 }
 
-NmsPath choose_path(NmsMethod method, std::int64_t candidates) {
+NmsPath choose_path(const NmsShape& shape, std::int64_t candidates) {
   if (candidates == 0) return NmsPath::block;  // which writes the padding
-  if (is_soft(method)) return NmsPath::soft;
-  if (is_matrix(method)) return NmsPath::matrix;
-  const bool fits = candidates <= kNmsBlockBoxes && method == NmsMethod::greedy;
-  return fits ? NmsPath::block : NmsPath::panels;
+  if (is_soft(shape.method)) return NmsPath::soft;
+  if (is_matrix(shape.method)) return NmsPath::matrix;
+  const bool fits = candidates <= kNmsBlockBoxes && shape.method == NmsMethod::greedy;
+  return fits && !shape.rotated ? NmsPath::block : NmsPath::panels;
 }
 
 }  // namespace
@@ -59,7 +59,7 @@ Status make_nms_plan(const NmsShape& shape, NmsPlan* plan) noexcept {
   *plan = NmsPlan();
   plan->shape = shape;
   plan->candidates = std::min(shape.top_k, shape.elements);
-  plan->path = choose_path(shape.method, plan->candidates);
+  plan->path = choose_path(shape, plan->candidates);
   // A block that has all elements selects the best of them by the way.
   const bool block_has_all = plan->path == NmsPath::block && shape.elements <= kNmsBlockBoxes;
   plan->select = plan->candidates < shape.elements && !block_has_all;
@@ -90,6 +90,7 @@ Status make_nms_plan(const NmsShape& shape, NmsPlan* plan) noexcept {
   const bool large_soft = plan->path == NmsPath::soft && plan->candidates > kNmsBlockBoxes;
   const bool matrix = plan->path == NmsPath::matrix;
   plan->boxes = add(sorted || large_soft, total, 4 * sizeof(float));
+  plan->angles = add(shape.rotated && (sorted || large_soft), total, sizeof(float));
   plan->classes = add((sorted && shape.class_aware) || large_soft, total, sizeof(std::int64_t));
   plan->scores = add(matrix || large_soft, total, sizeof(float));
   plan->elements = add(matrix || large_soft, total, sizeof(std::uint32_t));

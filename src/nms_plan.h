@@ -22,6 +22,7 @@ struct NmsShape {
   bool dense = false;
   bool boxes_per_class = false;
   bool ragged = false;
+  bool rotated = false;
   bool class_aware = false;  ///< boxes of different classes must not suppress each other
 };
 
@@ -67,7 +68,7 @@ constexpr std::int64_t tile_pairs(std::int64_t side) {
 
 /// Which kernels do the work once the candidates are known.
 enum class NmsPath {
-  block,   ///< greedy, one block an image, which sorts as well
+  block,   ///< greedy, one block an image, which sorts as well; not for rotated boxes
   panels,  ///< greedy and weighted: a device-wide sort, then panels of sorted boxes
   soft,    ///< soft methods: one block an image, nothing sorted
   matrix   ///< matrix methods: a device-wide sort before and one after
@@ -94,7 +95,9 @@ struct NmsPlan {
   std::size_t order[2] = {};       ///< uint32 [M], elements, sorted along with the keys
   std::size_t sort_temporary = 0;  ///< of the sort
   std::size_t sort_temporary_bytes = 0;
-  std::size_t boxes = 0;     ///< float32 [M, 4], corners in sorted order
+  std::size_t boxes = 0;     ///< float32 [M, 4], corners in sorted order, or the numbers of rotated
+                             ///< boxes but for their
+  std::size_t angles = 0;    ///< float32 [M]
   std::size_t classes = 0;   ///< int64 [M], in sorted order
   std::size_t removed = 0;   ///< uint32 [removed_words], by sorted position
   std::size_t mask = 0;      ///< uint64 [panel_tiles, 64], tile after tile

@@ -53,6 +53,19 @@ TEST(NmsProperty, RandomProblemsMeetTheDefinition) {
   }
 }
 
+TEST(NmsProperty, CpuExecutionGivesTheSameForRotatedBoxes) {
+  for (int i = 0; i < scaled(300); ++i) {
+    Random random(70000 + static_cast<std::uint64_t>(i));
+    const NmsProblem problem = random_rotated_problem(random, 100, 5);
+    NmsResult on_cpu = make_nms_result(problem, DataType::int64);
+    const Status status =
+        nms(problem.options, problem.input(), on_cpu.output(), Execution::cpu(i % 3 + 1));
+    ASSERT_TRUE(status.ok()) << status.message();
+    ASSERT_TRUE(same_result(on_cpu, run_reference(problem)))
+        << random.trace() << problem.describe();
+  }
+}
+
 TEST(NmsProperty, CpuExecutionGivesTheSame) {
   for (int i = 0; i < scaled(1000); ++i) {
     Random random(50000 + static_cast<std::uint64_t>(i));
