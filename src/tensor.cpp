@@ -19,6 +19,8 @@ const char* to_string(DataType type) noexcept {
       return "int64";
     case DataType::uint8:
       return "uint8";
+    case DataType::int8:
+      return "int8";
   }
   return "unknown";
 }
@@ -68,6 +70,7 @@ int size_of(DataType type) noexcept {
     case DataType::int64:
       return 8;
     case DataType::uint8:
+    case DataType::int8:
       return 1;
   }
   return 0;
