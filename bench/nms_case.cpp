@@ -1,5 +1,8 @@
 #include "nms_case.h"
 
+#if defined(CUDET_BENCH_WITH_CUDA)
+#include "baselines/nms.h"
+#endif
 #include "device.h"
 
 #include <fmt/format.h>
@@ -96,6 +99,11 @@ class NmsCase final : public Case {
     std::size_t bytes = 0;
     require_ok(nms_workspace_size(problem_.options, reference_call_.input, &bytes));
     workspace_ = device.allocate(bytes);
+#if defined(CUDET_BENCH_WITH_CUDA)
+    if (fits_baseline()) {
+      baseline_workspace_ = device.allocate(baseline_workspace_bytes(problem_.n));
+    }
+#endif
   }
 
   void poison_outputs() override {
@@ -114,6 +122,13 @@ class NmsCase final : public Case {
 
   Status run_cpu() override {
     return nms(problem_.options, reference_call_.input, reference_call_.output, Execution::cpu());
+  }
+
+  Status run_baseline() override {
+#if defined(CUDET_BENCH_WITH_CUDA)
+    if (baseline_workspace_.bytes() > 0) return launch_baselines();
+#endif
+    return Case::run_baseline();
   }
 
   Check check() override {
@@ -163,6 +178,37 @@ class NmsCase final : public Case {
   }
 
  private:
+#if defined(CUDET_BENCH_WITH_CUDA)
+  bool fits_baseline() const {
+    return problem_.classes.empty() && problem_.counts.empty() &&
+           problem_.options.format == BoxFormat::xyxy && !problem_.options.legacy_offset &&
+           problem_.options.method == NmsMethod::greedy;
+  }
+
+  /// One image after the other, as its users have to do it.
+  Status launch_baselines() const {
+    const NmsArrays arrays = device_arrays();
+    const Execution execution = device_.execution(baseline_workspace_);
+    const std::int64_t n = problem_.n, slots = problem_.slots();
+    for (std::int64_t b = 0; b < problem_.batch; ++b) {
+      const BaselineNms image = {arrays.boxes + 4 * n * b,
+                                 arrays.scores + n * b,
+                                 n,
+                                 problem_.options.iou_threshold,
+                                 problem_.options.score_threshold,
+                                 slots,
+                                 arrays.kept_count + b,
+                                 arrays.kept_indices + slots * b,
+                                 arrays.kept_boxes + 4 * slots * b,
+                                 arrays.kept_scores + slots * b};
+      const Status status = launch_baseline(image, execution.workspace(),
+                                            execution.workspace_bytes(), execution.stream());
+      if (!status.ok()) return status;
+    }
+    return Status();
+  }
+#endif
+
   NmsArrays device_arrays() const {
     return {inputs_[0].data_as<float>(),         inputs_[1].data_as<float>(),
             inputs_[2].data_as<std::int32_t>(),  inputs_[3].data_as<std::int32_t>(),
@@ -221,6 +267,7 @@ class NmsCase final : public Case {
   Buffer outputs_[5];  // count, indices, boxes, scores, classes
   NmsCall reference_call_;
   Buffer workspace_;
+  Buffer baseline_workspace_;  // empty where the problem is none for it
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "nms_panel_kernels.cuh"
 #include "nms_select_kernels.cuh"
 #include "nms_soft_kernel.cuh"
+#include "nms_warp_kernel.cuh"
 #include "sort.h"
 
 #include "../src/check.h"
@@ -152,8 +153,8 @@ struct Run {
                    Arguments... more) const {
     const unsigned blocks = blocks_for(items, items_per_block);
     const auto batch = static_cast<unsigned>(plan.shape.batch);
-    return launch(kOperation, action, kernel, {dim3(batch * blocks), dim3(threads)}, stream,
-                  arguments, workspace, more..., blocks);
+    return launch(kOperation, action, kernel, {dim3(batch * blocks), dim3(threads), 0, true},
+                  stream, arguments, workspace, more..., blocks);
   }
 
   Status prepare(const NmsWorkspace& workspace) const {
@@ -176,6 +177,14 @@ struct Run {
   }
 
   template <bool kClassAware, NmsTest kTest>
+  Status by_warps() const {
+    const unsigned blocks = blocks_for(plan.shape.batch, kNmsWarpImages);
+    return launch(kOperation, "launching nms_warp_kernel", nms_warp_kernel<kClassAware, kTest>,
+                  {dim3(blocks), dim3(kNmsWarpThreads), 0, true}, stream, arguments,
+                  plan.shape.batch);
+  }
+
+  template <bool kClassAware, NmsTest kTest>
   Status in_one_block() const {
     unsigned threads = static_cast<unsigned>(kWarpSize);
     while (2 * threads < (plan.select ? plan.candidates : plan.shape.elements))
@@ -183,7 +192,7 @@ struct Run {
     // Rotated boxes come here only where none of them takes part.
     constexpr NmsTest kOfBlock = kTest == NmsTest::rotated ? NmsTest::general : kTest;
     return launch(kOperation, "launching nms_block_kernel", nms_block_kernel<kClassAware, kOfBlock>,
-                  {dim3(static_cast<unsigned>(plan.shape.batch)), dim3(threads)}, stream,
+                  {dim3(static_cast<unsigned>(plan.shape.batch)), dim3(threads), 0, true}, stream,
                   arguments);
   }
 
@@ -212,8 +221,8 @@ struct Run {
   Status for_images(const char* action, Kernel kernel, unsigned threads,
                     const NmsWorkspace& workspace) const {
     return launch(kOperation, action, kernel,
-                  {dim3(static_cast<unsigned>(plan.shape.batch)), dim3(threads)}, stream, arguments,
-                  workspace);
+                  {dim3(static_cast<unsigned>(plan.shape.batch)), dim3(threads), 0, true}, stream,
+                  arguments, workspace);
   }
 
   template <bool kClassAware, NmsTest kTest>
@@ -271,6 +280,7 @@ struct Run {
 template <bool kClassAware, NmsTest kTest>
 Status run(const NmsPlan& plan, NmsArguments arguments, const Execution& execution) {
   const Run calls = {plan, arguments, execution.stream()};
+  if (plan.path == NmsPath::warp) return calls.by_warps<kClassAware, kTest>();
   if (plan.path == NmsPath::block && !plan.select) {
     return calls.in_one_block<kClassAware, kTest>();
   }

@@ -17,7 +17,8 @@
 // still read the other.
 #pragma once
 
-#include "device/block_sort.cuh"
+#include "device/bitonic_sort.cuh"
+#include "device/overlapped_kernel.cuh"
 #include "device/shared_memory.cuh"
 #include "nms_shared_boxes.cuh"
 #include "nms_tile.cuh"
@@ -123,6 +124,7 @@ __device__ __forceinline__ TileMask class_run_before(const TileMask& starts, uns
 template <bool kClassAware, NmsTest kTest>
 __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2 : 1)
     nms_block_kernel(const NmsArguments arguments) {
+  begin_overlapped_kernel();
   constexpr int kBoxes = static_cast<int>(kNmsBlockBoxes);
   constexpr int kTile = static_cast<int>(kNmsTile);
   constexpr int kTiles = kBoxes / kTile;

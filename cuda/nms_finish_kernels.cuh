@@ -17,6 +17,7 @@ constexpr double kLargestDouble = 1.7976931348623157e308;
 /// this only writes the slots.
 __global__ void __launch_bounds__(kNmsThreads)
     nms_limit_kernel(const NmsArguments arguments, const NmsWorkspace workspace) {
+  begin_overlapped_kernel();
   CUDET_SHARED_ARRAY(std::int64_t, classes, kNmsThreads);
   CUDET_SHARED_ARRAY(int, counts, kNmsThreads / kWarpSize);
   const NmsImage image = locate_image(arguments, blockIdx.x);
@@ -82,6 +83,7 @@ template <bool kClassAware, NmsTest kTest>
 __global__ void __launch_bounds__(kNmsThreads)
     nms_suppressor_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                           unsigned blocks_per_image) {
+  begin_overlapped_kernel();
   CUDET_SHARED_ARRAY(float4, kept_corners, (kSharedCorners<kTest, kNmsThreads>));
   CUDET_SHARED_ARRAY(float4, kept_areas, (kSharedAreas<kTest, kNmsThreads>));
   CUDET_SHARED_ARRAY(pinned::RotatedBox, kept_rotated, (kSharedRotated<kTest, kNmsThreads>));
@@ -134,6 +136,7 @@ __global__ void __launch_bounds__(kNmsThreads)
 __global__ void __launch_bounds__(kNmsThreads)
     nms_vote_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                     unsigned blocks_per_image) {
+  begin_overlapped_kernel();
   const BlockOfImage where = block_of_image(blocks_per_image);
   const NmsImage image = locate_image(arguments, where.image);
   const NmsImageState& state = workspace.state[where.image];

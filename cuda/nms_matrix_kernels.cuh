@@ -53,6 +53,7 @@ template <NmsTest kTest>
 __global__ void __launch_bounds__(kNmsThreads)
     nms_largest_overlap_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                                unsigned blocks_per_image) {
+  begin_overlapped_kernel();
   const BlockOfImage where = block_of_image(blocks_per_image);
   const std::int64_t start = where.image * arguments.candidates;
   const std::int64_t position = where.block * kNmsThreads + threadIdx.x;
@@ -69,6 +70,7 @@ template <NmsTest kTest>
 __global__ void __launch_bounds__(kNmsThreads, kTest == NmsTest::rotated ? 2 : 4)
     nms_decay_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                      std::uint64_t* keys, std::uint32_t* order, unsigned blocks_per_image) {
+  begin_overlapped_kernel();
   const BlockOfImage where = block_of_image(blocks_per_image);
   const std::int64_t start = where.image * arguments.candidates;
   const std::int64_t position = where.block * kNmsThreads + threadIdx.x;
@@ -107,6 +109,7 @@ __global__ void __launch_bounds__(kNmsThreads, kTest == NmsTest::rotated ? 2 : 4
 __global__ void __launch_bounds__(kNmsThreads)
     nms_count_decayed_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                              unsigned blocks_per_image) {
+  begin_overlapped_kernel();
   const BlockOfImage where = block_of_image(blocks_per_image);
   const std::int64_t start = where.image * arguments.candidates;
   const std::int64_t place = where.block * kNmsThreads + threadIdx.x;

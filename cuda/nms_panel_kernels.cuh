@@ -26,6 +26,7 @@ template <bool kClassAware, NmsTest kTest>
 __global__ void __launch_bounds__(kNmsThreads)
     nms_gather_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                       unsigned blocks_per_image) {
+  begin_overlapped_kernel();
   const BlockOfImage where = block_of_image(blocks_per_image);
   const std::int64_t position = where.block * kNmsThreads + threadIdx.x;
   if (position >= arguments.candidates) return;
@@ -233,6 +234,7 @@ template <bool kClassAware, NmsTest kTest>
 __global__ void __launch_bounds__(kNmsPanelThreads, kTest == NmsTest::fast ? 4 : 2)
     nms_panel_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                      std::int64_t panel_start, unsigned blocks_per_image) {
+  begin_overlapped_kernel();
   constexpr int kTile = static_cast<int>(kNmsTile);
   constexpr int kColumns = kNmsPanelWarps * kTile;
   CUDET_SHARED_ARRAY(float4, column_corners, (kSharedCorners<kTest, kColumns>));
@@ -271,6 +273,7 @@ template <bool kClassAware, NmsTest kTest>
 __global__ void __launch_bounds__(kNmsThreads)
     nms_suppress_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                         std::int64_t start, unsigned blocks_per_image) {
+  begin_overlapped_kernel();
   CUDET_SHARED_ARRAY(float4, kept_corners, (kSharedCorners<kTest, kNmsThreads>));
   CUDET_SHARED_ARRAY(float4, kept_areas, (kSharedAreas<kTest, kNmsThreads>));
   CUDET_SHARED_ARRAY(pinned::RotatedBox, kept_rotated, (kSharedRotated<kTest, kNmsThreads>));

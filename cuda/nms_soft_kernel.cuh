@@ -68,6 +68,7 @@ __device__ __forceinline__ float decay_factor(const NmsArguments& arguments, flo
 template <NmsTest kTest>
 __global__ void __launch_bounds__(kNmsSoftThreads)
     nms_soft_kernel(const NmsArguments arguments, const NmsWorkspace workspace) {
+  begin_overlapped_kernel();
   constexpr int kSmall = static_cast<int>(kNmsBlockBoxes);
   CUDET_SHARED_ARRAY(float4, small_boxes, kSmall);
   CUDET_SHARED_ARRAY(float, small_angles, kTest == NmsTest::rotated ? kSmall : 1);

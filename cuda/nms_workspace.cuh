@@ -1,6 +1,7 @@
 // The workspace of a call of nms() as its kernels see it, and how their grids cover a batch.
 #pragma once
 
+#include "device/overlapped_kernel.cuh"
 #include "nms_shared_boxes.cuh"
 #include "nms_tile.cuh"
 

@@ -42,6 +42,9 @@ Status check_nms_input(const NmsOptions& options, const NmsInput& input, bool wi
 Status check_nms_output(const NmsOptions& options, const NmsInput& input, const NmsOutput& output,
                         const NmsShape& shape) noexcept;
 
+/// Elements that one warp holds, sorts and suppresses by itself.
+inline constexpr std::int64_t kNmsWarpBoxes = 64;
+
 /// Elements that one block holds, sorts and suppresses by itself.
 inline constexpr std::int64_t kNmsBlockBoxes = 1024;
 
@@ -68,6 +71,7 @@ constexpr std::int64_t tile_pairs(std::int64_t side) {
 
 /// Which kernels do the work once the candidates are known.
 enum class NmsPath {
+  warp,    ///< greedy, one warp an image
   block,   ///< greedy, one block an image, which sorts as well; not for rotated boxes
   panels,  ///< greedy and weighted: a device-wide sort, then panels of sorted boxes
   soft,    ///< soft methods: one block an image, nothing sorted
@@ -105,7 +109,7 @@ struct NmsPlan {
   std::size_t state = 0;     ///< NmsImageState
   std::size_t elements = 0;  ///< uint32 [M], elements in sorted order, where `order` is sorted anew
   std::size_t scores = 0;    ///< float32 [M], decayed scores
-  std::size_t overlaps = 0;  ///< float32 [M], largest metric with an earlier box
+  std::size_t overlaps = 0;  ///< float32 [M], largest metric with an earlier box; where keys[1] is
   std::size_t suppressors = 0;  ///< uint32 [M], sorted position of the box that suppresses it
   std::size_t workspace_bytes = 0;
 };
