@@ -159,16 +159,24 @@ Status make_softmax_plan(const char* operation, const SoftmaxShape& shape, DataT
   plan->shape = shape;
   // As few lanes as can hold the row in registers; with loops, eight to sixteen classes a lane.
   const int most_per_lane = hard ? kMostPerLane : 15;
-  while (plan->row_lanes < kWarp && most_per_lane * plan->row_lanes < shape.classes)
-    plan->row_lanes *= 2;
-  const std::int64_t per_lane = ceil_divide(shape.classes, plan->row_lanes);
+  int row_lanes = 1;
+  while (row_lanes < kWarp && most_per_lane * row_lanes < shape.classes) {
+    row_lanes *= 2;
+    ++plan->row_lane_bits;
+  }
+  const std::int64_t per_lane = ceil_divide(shape.classes, row_lanes);
   if (hard && per_lane <= kMostPerLane) {
     plan->classes_per_lane = static_cast<int>(ceil_divide(per_lane, kPerLaneStep)) * kPerLaneStep;
   }
-  plan->tile_rows = kFocalBlockThreads / plan->row_lanes;
+  plan->tile_rows = kFocalBlockThreads / row_lanes;
   plan->tiles = ceil_divide(shape.rows, plan->tile_rows);
-  const bool fits = plan->tile_rows * shape.classes * size_of(type) <= kTileBytes;
-  plan->staged = hard ? plan->classes_per_lane > 0 : fits;
+  plan->tile_bytes = plan->tile_rows * shape.classes * size_of(type);
+  plan->staged = hard ? plan->classes_per_lane > 0 : plan->tile_bytes <= kTileBytes;
+  // Shares of a power of two in size would all begin in the same bank; with 8 classes or more a
+  // share neither spans a gap nor does a row end within a vector.
+  plan->padded = plan->classes_per_lane > 0 && shape.classes >= 8 &&
+                 (shape.classes & (shape.classes - 1)) == 0;
+  if (plan->padded) plan->tile_bytes += plan->tile_bytes / 8;
   plan->reduction = plan_reduction(plan->tiles * (kFocalBlockThreads / kWarp));
   return Status();
 }
