@@ -1,8 +1,9 @@
 // Sigmoid focal loss with class targets and the usual options, in the layout of a detector's head.
 //
 // A warp takes one anchor's tile of 128 neighbouring positions and 16 classes: it reads their
-// targets once, and per class one vector of four neighbours a lane. Counts as in
-// focal_loss_rows_kernels.cuh, and 4 or 8 bytes of targets to 16 elements.
+// targets once, and per class one vector of four neighbours a lane. Classes of which none is
+// positive ask no questions. Counts as in focal_loss_rows_kernels.cuh, and 4 or 8 bytes of targets
+// to 16 elements.
 #pragma once
 
 #include "focal_loss_parameters.cuh"

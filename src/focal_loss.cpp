@@ -2,6 +2,8 @@
 
 #include "../cuda/focal_loss.h"
 #include "check.h"
+#include "cpu/focal_loss.h"
+#include "cpu/parallel.h"
 #include "focal_loss_plan.h"
 #include "workspace_layout.h"
 
@@ -203,7 +205,8 @@ Status sigmoid_focal_loss(const SigmoidFocalLossOptions& options,
   CUDET_RETURN_IF_ERROR(check_sigmoid_output(options, input, output));
   if (!execution.is_cuda()) {
     CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, 0));
-    return reference::sigmoid_focal_loss(options, input, output);
+    return cpu::sigmoid_focal_loss(shape, options, input, output,
+                                   cpu::thread_count(execution.threads()));
   }
   CUDET_RETURN_IF_ERROR(
       make_sigmoid_plan(shape, options.layout, is_plain(options, input, output, shape), &plan));
@@ -235,7 +238,7 @@ Status softmax_focal_loss(const SoftmaxFocalLossOptions& options,
   CUDET_RETURN_IF_ERROR(check_softmax_output(options, input, output));
   if (!execution.is_cuda()) {
     CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, 0));
-    return reference::softmax_focal_loss(options, input, output);
+    return cpu::softmax_focal_loss(options, input, output, cpu::thread_count(execution.threads()));
   }
   CUDET_RETURN_IF_ERROR(make_softmax_plan(kOperation, shape, input.logits.type(),
                                           options.label_smoothing == 0.0f, &plan));
@@ -267,7 +270,8 @@ Status distribution_focal_loss(const DistributionFocalLossOptions& options,
   CUDET_RETURN_IF_ERROR(check_distribution_output(options, input, output));
   if (!execution.is_cuda()) {
     CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, 0));
-    return reference::distribution_focal_loss(options, input, output);
+    return cpu::distribution_focal_loss(options, input, output,
+                                        cpu::thread_count(execution.threads()));
   }
   CUDET_RETURN_IF_ERROR(make_softmax_plan(kOperation, shape, input.logits.type(), false, &plan));
   CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, plan.reduction.workspace_bytes));

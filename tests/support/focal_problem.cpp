@@ -185,6 +185,27 @@ FocalResult reference_result(const RowsProblem& problem, bool exact) {
   return result;
 }
 
+FocalResult cpu_result(const SigmoidProblem& problem, int threads) {
+  FocalResult result = make_result(problem);
+  const Status status = sigmoid_focal_loss(problem.options, problem.input(),
+                                           result.sigmoid_output(), Execution::cpu(threads));
+  EXPECT_TRUE(status.ok()) << status.message();
+  return result;
+}
+
+FocalResult cpu_result(const RowsProblem& problem, int threads) {
+  FocalResult result = make_result(problem);
+  const Execution execution = Execution::cpu(threads);
+  const Status status =
+      problem.distribution
+          ? distribution_focal_loss(problem.distribution_options(), problem.distribution_input(),
+                                    result.distribution_output(), execution)
+          : softmax_focal_loss(problem.options, problem.input(), result.softmax_output(),
+                               execution);
+  EXPECT_TRUE(status.ok()) << status.message();
+  return result;
+}
+
 double gradient_factor(const SigmoidProblem& problem) {
   double upstream = problem.grad_output.empty() ? 1.0 : 0.0;
   for (const HostTensor& level : problem.grad_output)
