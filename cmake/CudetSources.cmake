@@ -18,6 +18,9 @@ set(cudet_host_sources
     src/cpu/nms_candidates.cpp
     src/cpu/parallel.cpp
     src/cpu/real_block.cpp
+    src/depthwise_conv.cpp
+    src/depthwise_conv_backward.cpp
+    src/depthwise_conv_check.cpp
     src/focal_loss.cpp
     src/focal_loss_check.cpp
     src/iou.cpp
@@ -27,6 +30,8 @@ set(cudet_host_sources
     src/nms_check.cpp
     src/nms_plan.cpp
     src/reference/box_regression_loss.cpp
+    src/reference/depthwise_conv.cpp
+    src/reference/depthwise_conv_backward.cpp
     src/reference/focal_loss.cpp
     src/reference/iou.cpp
     src/reference/iou_loss.cpp
@@ -39,7 +44,8 @@ set(cudet_host_sources
     src/version.cpp)
 
 # Kernels that both understand.
-set(cudet_kernel_sources cuda/box_regression_loss.cu cuda/focal_loss.cu cuda/iou.cu cuda/iou_loss.cu
+set(cudet_kernel_sources cuda/box_regression_loss.cu cuda/depthwise_conv.cu
+                         cuda/depthwise_conv_backward.cu cuda/focal_loss.cu cuda/iou.cu cuda/iou_loss.cu
                          cuda/matching.cu cuda/nms.cu)
 
 # What only nvcc compiles, the same functions for the emulated device, and for no device at all.

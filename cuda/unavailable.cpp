@@ -1,5 +1,7 @@
 // The device side of a library that was built without a CUDA compiler: every call says so.
 #include "box_regression_loss.h"
+#include "depthwise_conv.h"
+#include "depthwise_conv_backward.h"
 #include "focal_loss.h"
 #include "iou.h"
 #include "iou_loss.h"
@@ -14,6 +16,18 @@ Status unavailable(const char* operation) noexcept {
 }
 
 }  // namespace
+
+Status depthwise_conv(const DepthwiseConvPlan&, const DepthwiseConvOptions&,
+                      const DepthwiseConvInput&, const DepthwiseConvOutput&,
+                      const Execution&) noexcept {
+  return unavailable("depthwise_conv");
+}
+
+Status depthwise_conv_backward(const DepthwiseConvBackwardPlan&, const DepthwiseConvOptions&,
+                               const DepthwiseConvBackwardInput&,
+                               const DepthwiseConvBackwardOutput&, const Execution&) noexcept {
+  return unavailable("depthwise_conv_backward");
+}
 
 Status sigmoid_focal_loss(const SigmoidFocalPlan&, const SigmoidFocalLossOptions&,
                           const SigmoidFocalLossInput&, const SigmoidFocalLossOutput&,

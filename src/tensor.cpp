@@ -19,6 +19,8 @@ const char* to_string(DataType type) noexcept {
       return "int64";
     case DataType::uint8:
       return "uint8";
+    case DataType::int8:
+      return "int8";
   }
   return "unknown";
 }
@@ -31,6 +33,28 @@ const char* to_string(BoxFormat format) noexcept {
       return "xywh";
     case BoxFormat::cxcywh:
       return "cxcywh";
+    case BoxFormat::rotated:
+      return "rotated";
+  }
+  return "unknown";
+}
+
+const char* to_string(AngleUnit unit) noexcept {
+  switch (unit) {
+    case AngleUnit::degrees:
+      return "degrees";
+    case AngleUnit::radians:
+      return "radians";
+  }
+  return "unknown";
+}
+
+const char* to_string(AngleDirection direction) noexcept {
+  switch (direction) {
+    case AngleDirection::counter_clockwise:
+      return "counter_clockwise";
+    case AngleDirection::clockwise:
+      return "clockwise";
   }
   return "unknown";
 }
@@ -46,6 +70,7 @@ int size_of(DataType type) noexcept {
     case DataType::int64:
       return 8;
     case DataType::uint8:
+    case DataType::int8:
       return 1;
   }
   return 0;

@@ -102,6 +102,7 @@ const TypePair kTypePairs[] = {
     {{kDLFloat, 32, 1}, DataType::float32},   {{kDLFloat, 16, 1}, DataType::float16},
     {{kDLBfloat, 16, 1}, DataType::bfloat16}, {{kDLInt, 32, 1}, DataType::int32},
     {{kDLInt, 64, 1}, DataType::int64},       {{kDLUInt, 8, 1}, DataType::uint8},
+    {{kDLInt, 8, 1}, DataType::int8},
 };
 
 TEST(FromDlpack, AcceptsTypes) {
@@ -138,7 +139,7 @@ void expect_refused(const Source& source, StatusCode code, const std::string& me
 
 TEST(FromDlpack, RefusesTypes) {
   const DLDataType refused[] = {
-      {kDLFloat, 64, 1}, {kDLFloat, 8, 1},    {kDLBfloat, 32, 1},       {kDLInt, 8, 1},
+      {kDLFloat, 64, 1}, {kDLFloat, 8, 1},    {kDLBfloat, 32, 1},       {kDLInt, 4, 1},
       {kDLInt, 16, 1},   {kDLUInt, 16, 1},    {kDLUInt, 32, 1},         {kDLUInt, 64, 1},
       {kDLUInt, 1, 1},   {kDLComplex, 64, 1}, {kDLOpaqueHandle, 64, 1}, {6, 8, 1},
   };
@@ -146,7 +147,7 @@ TEST(FromDlpack, RefusesTypes) {
     Source source;
     source.tensor.dtype = type;
     expect_refused(source, StatusCode::unsupported,
-                   "from_dlpack: dtype must be float 16/32, bfloat 16, int 32/64 or uint 8, got "
+                   "from_dlpack: dtype must be float 16/32, bfloat 16, int 8/32/64 or uint 8, got "
                    "code " +
                        std::to_string(type.code) + " with " + std::to_string(type.bits) + " bits");
   }

@@ -56,6 +56,7 @@ TEST(Tensor, TypeFollowsThePointer) {
   expect_type<std::int32_t>(DataType::int32, 4);
   expect_type<std::int64_t>(DataType::int64, 8);
   expect_type<std::uint8_t>(DataType::uint8, 1);
+  expect_type<std::int8_t>(DataType::int8, 1);
 }
 
 TEST(Tensor, NullPointerIsPresent) {
@@ -159,6 +160,7 @@ TEST(DataType, HasNamesAndSizes) {
   EXPECT_STREQ(to_string(DataType::int32), "int32");
   EXPECT_STREQ(to_string(DataType::int64), "int64");
   EXPECT_STREQ(to_string(DataType::uint8), "uint8");
+  EXPECT_STREQ(to_string(DataType::int8), "int8");
   EXPECT_STREQ(to_string(static_cast<DataType>(99)), "unknown");
   EXPECT_EQ(size_of(static_cast<DataType>(99)), 0);
 }

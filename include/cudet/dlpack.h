@@ -10,7 +10,7 @@ namespace cudet {
 
 /// Makes `tensor` a view of `source`, which keeps the ownership and must outlive it.
 /// Accepted are memory that this library can reach (CPU, CUDA, CUDA host and CUDA managed), one
-/// lane, rank up to Tensor::kMaxRank, and float 16/32, bfloat 16, int 32/64 and uint 8. Errors:
+/// lane, rank up to Tensor::kMaxRank, and float 16/32, bfloat 16, int 8/32/64 and uint 8. Errors:
 /// invalid_argument or unsupported, naming what was found; `tensor` is then untouched.
 inline Status from_dlpack(const DLTensor& source, Tensor* tensor) noexcept {
   if (tensor == nullptr) {
@@ -47,11 +47,13 @@ inline Status from_dlpack(const DLTensor& source, Tensor* tensor) noexcept {
     type = DataType::int32;
   } else if (code == kDLInt && bits == 64) {
     type = DataType::int64;
+  } else if (code == kDLInt && bits == 8) {
+    type = DataType::int8;
   } else if (code == kDLUInt && bits == 8) {
     type = DataType::uint8;
   } else {
     return Status::error(StatusCode::unsupported,
-                         "from_dlpack: dtype must be float 16/32, bfloat 16, int 32/64 or uint 8, "
+                         "from_dlpack: dtype must be float 16/32, bfloat 16, int 8/32/64 or uint 8, "
                          "got code %d with %d bits",
                          code, bits);
   }
@@ -87,6 +89,7 @@ inline Status to_dlpack(const Tensor& tensor, DLDevice device, DLTensor* target)
       break;
     case DataType::int32:
     case DataType::int64:
+    case DataType::int8:
       type.code = kDLInt;
       break;
     case DataType::uint8:

@@ -14,7 +14,7 @@ struct __nv_bfloat16;
 
 namespace cudet {
 
-enum class DataType : std::int32_t { float32, float16, bfloat16, int32, int64, uint8 };
+enum class DataType : std::int32_t { float32, float16, bfloat16, int32, int64, uint8, int8 };
 
 /// Name of the type as it is spelled in the enumeration, for example "float16".
 CUDET_API const char* to_string(DataType type) noexcept;
@@ -49,6 +49,7 @@ template <> struct DataTypeOf<__nv_bfloat16> { static constexpr DataType value =
 template <> struct DataTypeOf<std::int32_t>  { static constexpr DataType value = DataType::int32; };
 template <> struct DataTypeOf<std::int64_t>  { static constexpr DataType value = DataType::int64; };
 template <> struct DataTypeOf<std::uint8_t>  { static constexpr DataType value = DataType::uint8; };
+template <> struct DataTypeOf<std::int8_t>   { static constexpr DataType value = DataType::int8; };
 // clang-format on
 
 /// View of an array that somebody else owns, on the host or on a device; the view does not know

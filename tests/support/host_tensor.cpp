@@ -119,6 +119,8 @@ std::int64_t HostTensor::integer(std::size_t index) const {
       return load<std::int64_t>(data(), index);
     case DataType::uint8:
       return load<std::uint8_t>(data(), index);
+    case DataType::int8:
+      return load<std::int8_t>(data(), index);
     default:
       return load<std::int32_t>(data(), index);
   }
@@ -145,6 +147,9 @@ void HostTensor::set_integer(std::size_t index, std::int64_t value) {
       break;
     case DataType::uint8:
       store(data(), index, static_cast<std::uint8_t>(value));
+      break;
+    case DataType::int8:
+      store(data(), index, static_cast<std::int8_t>(value));
       break;
     default:
       store(data(), index, static_cast<std::int32_t>(value));

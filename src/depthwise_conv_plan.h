@@ -1,0 +1,80 @@
+// What the depthwise convolution derives from options and shapes before anything runs: checked
+// sizes, the choice of the kernels, and where the parts of the workspace lie. Pure host arithmetic.
+#pragma once
+
+#include <cudet/depthwise_conv.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace cudet {
+
+/// Sizes of a call, checked: what both directions and all kernels start from.
+struct DepthwiseConvShape {
+  ImageLayout layout = ImageLayout::nchw;
+  DataType type = DataType::float32;  ///< of x
+  std::int64_t n = 0;
+  std::int64_t c = 0;           ///< channels of x
+  std::int64_t multiplier = 1;  ///< channels of y for one of x
+  std::int64_t h = 0, w = 0;    ///< of x
+  std::int64_t oh = 0, ow = 0;  ///< of y
+  int kernel_h = 1, kernel_w = 1;
+  std::int64_t stride_h = 1, stride_w = 1;
+  std::int64_t dilation_h = 1, dilation_w = 1;
+  std::int64_t pad_top = 0, pad_left = 0;
+  std::int64_t pad_bottom = 0, pad_right = 0;
+
+  std::int64_t out_channels() const { return c * multiplier; }
+};
+
+/// The largest kernel height and width.
+inline constexpr int kDepthwiseMaxKernel = 31;
+
+/// Check everything but the execution, in the order of options, inputs and outputs; the first bad
+/// argument decides. `with_data` = false leaves data pointers, and outputs but their presence, out.
+Status check_depthwise_conv(const DepthwiseConvOptions& options, const DepthwiseConvInput& input,
+                            const DepthwiseConvOutput& output, bool with_data,
+                            DepthwiseConvShape* shape) noexcept;
+Status check_depthwise_conv_backward(const DepthwiseConvOptions& options,
+                                     const DepthwiseConvBackwardInput& input,
+                                     const DepthwiseConvBackwardOutput& output, bool with_data,
+                                     DepthwiseConvShape* shape) noexcept;
+
+/// Options and the shapes and types of x and weight alone.
+Status check_depthwise_conv_shape(const char* operation, const DepthwiseConvOptions& options,
+                                  const Tensor& x, const Tensor& weight,
+                                  DepthwiseConvShape* shape) noexcept;
+
+/// The arguments of set_same_padding().
+Status check_same_padding(std::int64_t h, std::int64_t w, std::int64_t kernel_h,
+                          std::int64_t kernel_w, const DepthwiseConvOptions* options) noexcept;
+
+/// unsupported where a size exceeds what the kernels index.
+Status check_depthwise_conv_limits(const char* operation, const DepthwiseConvShape& shape) noexcept;
+
+struct DepthwiseConvPlan {
+  DepthwiseConvShape shape;
+  DepthwiseConvKernel kernel = DepthwiseConvKernel::generic;
+  std::size_t workspace_bytes = 0;
+};
+
+/// Chooses the kernel for a checked shape, or takes the forced one. The workspace depends on the
+/// shape alone, not on the kernel.
+Status make_depthwise_conv_plan(const DepthwiseConvShape& shape, DepthwiseConvKernel forced,
+                                bool pool, DepthwiseConvPlan* plan) noexcept;
+
+struct DepthwiseConvBackwardPlan {
+  DepthwiseConvShape shape;
+  DepthwiseConvBackwardKernels kernels;
+  bool recomputes = false;  ///< there is an activation, but no saved pre-activation
+  std::size_t workspace_bytes = 0;
+};
+
+/// The same for the gradients of a checked call.
+Status make_depthwise_conv_backward_plan(const DepthwiseConvShape& shape,
+                                         const DepthwiseConvOptions& options,
+                                         const DepthwiseConvBackwardInput& input,
+                                         const DepthwiseConvBackwardOutput& output,
+                                         DepthwiseConvBackwardPlan* plan) noexcept;
+
+}  // namespace cudet
