@@ -48,7 +48,7 @@ TEST(CpuFocalLoss, EasyNegativesKeepRelativeAccuracy) {
   for (const float gamma : kGammas) {
     SigmoidProblem problem;
     problem.options.targets = FocalTargets::binary;
-    problem.options.reduction = FocalReduction::none;
+    problem.options.reduction = LossReduction::none;
     problem.options.gamma = gamma;
     problem.logits.push_back(HostTensor::of_reals(DataType::float32, {1600}, logits));
     problem.targets.push_back(
@@ -65,7 +65,7 @@ TEST(CpuFocalLoss, EasyNegativesKeepRelativeAccuracy) {
 SigmoidProblem row_of_four(float gamma, const std::vector<float>& logits, std::int64_t target) {
   SigmoidProblem problem;
   problem.options.gamma = gamma;
-  problem.options.reduction = FocalReduction::none;
+  problem.options.reduction = LossReduction::none;
   problem.logits.push_back(HostTensor::of_reals(DataType::float32, {1, 4}, logits));
   problem.targets.push_back(HostTensor::of_integers(DataType::int32, {1}, {target}));
   return problem;

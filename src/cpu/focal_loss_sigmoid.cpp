@@ -3,6 +3,7 @@
 #include "focal_loss.h"
 
 #include "../reference/box.h"
+#include "../reference/loss_sum.h"
 #include "focal_loops.h"
 #include "focal_loss_sum.h"
 #include "real_block.h"
@@ -58,7 +59,7 @@ class Level {
         factor_(static_cast<float>(factor)),
         formula_({options.kind, options.gamma, options.label_smoothing,
                   options.alpha != SigmoidFocalLossOptions::kNoAlpha || class_alpha_.present()}) {
-    if (options.reduction != FocalReduction::none) return;
+    if (options.reduction != LossReduction::none) return;
     loss_ = output.loss[level];
     grad_output_ = input.grad_output[level];
   }
@@ -200,8 +201,9 @@ class Level {
 Status sigmoid_focal_loss(const SigmoidFocalShape& shape, const SigmoidFocalLossOptions& options,
                           const SigmoidFocalLossInput& input, const SigmoidFocalLossOutput& output,
                           int threads) {
-  const bool reduced = options.reduction != FocalReduction::none;
-  const double divisor = divisor_of(options.reduction, shape.elements, input.normaliser);
+  const bool reduced = options.reduction != LossReduction::none;
+  const double divisor =
+      reference::loss_divisor(options.reduction, input.normaliser, shape.elements);
   double factor = static_cast<double>(options.grad_scale) / divisor;
   if (reduced && input.grad_output[0].present()) {
     factor *= static_cast<double>(reference::real_at(input.grad_output[0], 0));

@@ -5,6 +5,7 @@
 #include "focal_loss.h"
 
 #include "../reference/box.h"
+#include "../reference/loss_sum.h"
 #include "focal_loops.h"
 #include "focal_loss_sum.h"
 #include "real_block.h"
@@ -52,13 +53,14 @@ double power(double base, double gamma) {
 template <class Input, class Output>
 class Rows {
  public:
-  Rows(const Input& input, const Output& output, FocalReduction reduction, double gamma,
+  Rows(const Input& input, const Output& output, LossReduction reduction, double gamma,
        double grad_scale)
       : input_(input),
         output_(output),
-        by_row_(reduction == FocalReduction::none),
+        by_row_(reduction == LossReduction::none),
         gamma_(gamma),
-        factor_(grad_scale / divisor_of(reduction, input.logits.size(0), input.normaliser)),
+        factor_(grad_scale /
+                reference::loss_divisor(reduction, input.normaliser, input.logits.size(0))),
         classes_(input.logits.size(1)) {}
 
   /// Rows `begin` ... `end` - 1. terms_of(row, terms) is false where a row is ignored, whose
@@ -72,10 +74,11 @@ class Rows {
       terms.clear();
       double loss = 0.0;
       if (terms_of(row, terms)) {
-        const double weight = weight_of(row);
+        const double weight = reference::factor_at(input_.row_weights, row);
+        const double upstream = factor_ * reference::factor_at(input_.grad_output, row, !by_row_);
         ++sum.counted;
         load_reals(input_.logits, row * classes_, classes_, buffers.logits.data());
-        loss = weight * run_row(terms, weight * upstream_of(row), buffers);
+        loss = weight * run_row(terms, weight * upstream, buffers);
         sum.loss += loss;
       } else {
         std::fill(buffers.gradient.begin(), buffers.gradient.end(), 0.0f);
@@ -92,7 +95,7 @@ class Rows {
 
   /// All rows; stores the reduced loss. Returns how many rows were not ignored.
   template <class TermsOf>
-  std::int64_t run_all(int threads, FocalReduction reduction, const TermsOf& terms_of) const {
+  std::int64_t run_all(int threads, LossReduction reduction, const TermsOf& terms_of) const {
     const std::int64_t rows = input_.logits.size(0);
     const std::int64_t grain =
         std::max<std::int64_t>(1, kStretchLogits / std::max<std::int64_t>(classes_, 1));
@@ -100,25 +103,13 @@ class Rows {
         threads, rows, grain,
         [&](std::int64_t begin, std::int64_t end) { return run(begin, end, terms_of); });
     if (!by_row_ && output_.loss.present()) {
-      const double divisor = divisor_of(reduction, rows, input_.normaliser);
+      const double divisor = reference::loss_divisor(reduction, input_.normaliser, rows);
       reference::store_real(output_.loss, 0, static_cast<float>(sum.loss / divisor));
     }
     return sum.counted;
   }
 
  private:
-  double weight_of(std::int64_t row) const {
-    return input_.row_weights.present()
-               ? static_cast<double>(reference::real_at(input_.row_weights, row))
-               : 1.0;
-  }
-  double upstream_of(std::int64_t row) const {
-    return input_.grad_output.present()
-               ? factor_ *
-                     static_cast<double>(reference::real_at(input_.grad_output, by_row_ ? row : 0))
-               : factor_;
-  }
-
   /// Loss of a row; fills its gradient, of which `factor` is a factor.
   double run_row(std::vector<Term>& terms, double factor, RowBuffers& row) const {
     const FocalLoops& loops = focal_loops();

@@ -3,10 +3,6 @@
 
 #include "parallel.h"
 
-#include <cudet/focal_loss.h>
-
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -33,18 +29,6 @@ FocalSum sum_of_stretches(int threads, std::int64_t count, std::int64_t grain,
     total.counted += sum.counted;
   }
   return total;
-}
-
-/// What a reduction divides the loss and its gradients by.
-inline double divisor_of(FocalReduction reduction, std::int64_t count, const Tensor& normaliser) {
-  switch (reduction) {
-    case FocalReduction::mean:
-      return static_cast<double>(std::max<std::int64_t>(count, 1));
-    case FocalReduction::normalised:
-      return std::fmax(1.0, static_cast<double>(*normaliser.data_as<const float>()));
-    default:
-      return 1.0;
-  }
 }
 
 }  // namespace cudet::cpu
