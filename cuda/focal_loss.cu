@@ -34,11 +34,11 @@ GammaKind gamma_kind(float gamma) {
 /// Where sums go; `count` is the number of losses, for their mean. Without a sum to make, nothing
 /// of the workspace is used.
 FocalReductionParameters make_reduction(const FocalReductionPlan& plan, unsigned partials,
-                                        FocalReduction reduction, double count, const Tensor& loss,
+                                        LossReduction reduction, double count, const Tensor& loss,
                                         const Tensor& normaliser, const Tensor& counted,
                                         const Execution& execution) {
   FocalReductionParameters parameters = {};
-  const bool reduced = reduction != FocalReduction::none && loss.present();
+  const bool reduced = reduction != LossReduction::none && loss.present();
   if (!reduced && !counted.present()) return parameters;
   char* const base = WorkspaceLayout::align(execution.workspace());
   parameters.sums = reinterpret_cast<float*>(base + plan.sums);
@@ -47,18 +47,18 @@ FocalReductionParameters make_reduction(const FocalReductionPlan& plan, unsigned
   parameters.group_counts = reinterpret_cast<long long*>(base + plan.group_counts);
   parameters.arrived = reinterpret_cast<unsigned*>(base + plan.arrived);
   parameters.partials = partials;
-  if (reduction == FocalReduction::normalised) {
+  if (reduction == LossReduction::normalised) {
     parameters.normaliser = normaliser.data_as<const float>();
   }
-  parameters.divisor = reduction == FocalReduction::mean ? std::max(count, 1.0) : 1.0;
+  parameters.divisor = reduction == LossReduction::mean ? std::max(count, 1.0) : 1.0;
   parameters.loss = reduced ? loss.data_as<float>() : nullptr;
   parameters.count = counted.data();
   parameters.count_is_64_bit = counted.type() == DataType::int64;
   return parameters;
 }
 
-float gradient_scale(FocalReduction reduction, float grad_scale, double count) {
-  if (reduction != FocalReduction::mean) return grad_scale;
+float gradient_scale(LossReduction reduction, float grad_scale, double count) {
+  if (reduction != LossReduction::mean) return grad_scale;
   return static_cast<float>(static_cast<double>(grad_scale) / std::max(count, 1.0));
 }
 
@@ -77,7 +77,7 @@ FocalLevelParameters make_level(const SigmoidFocalPlan& plan,
                                 const SigmoidFocalLossInput& input,
                                 const SigmoidFocalLossOutput& output, int level) {
   const FocalLevelShape& shape = plan.shape.levels[level];
-  const bool by_element = options.reduction == FocalReduction::none;
+  const bool by_element = options.reduction == LossReduction::none;
   const std::uintptr_t vector_bytes =
       options.layout == FocalLayout::head
           ? kHeadVector * static_cast<std::uintptr_t>(size_of(input.logits[level].type()))
@@ -96,6 +96,7 @@ FocalLevelParameters make_level(const SigmoidFocalPlan& plan,
   parameters.positions = static_cast<unsigned>(shape.positions);
   parameters.aligned = is_aligned(input.logits[level], vector_bytes) &&
                        is_aligned(output.grad_logits[level], vector_bytes);
+  parameters.targets_aligned = is_aligned(input.targets[level], 16);
   return parameters;
 }
 
@@ -131,10 +132,10 @@ SigmoidFocalParameters make_sigmoid_parameters(const SigmoidFocalPlan& plan,
   parameters.label_smoothing = options.label_smoothing;
   parameters.class_alpha = input.class_alpha.data_as<const float>();
   parameters.grad_factor = gradient_scale(options.reduction, options.grad_scale, count);
-  if (options.reduction == FocalReduction::normalised) {
+  if (options.reduction == LossReduction::normalised) {
     parameters.normaliser = input.normaliser.data_as<const float>();
   }
-  if (options.reduction != FocalReduction::none) {
+  if (options.reduction != LossReduction::none) {
     parameters.grad_output = input.grad_output[0].data_as<const float>();
   }
   parameters.reduction =
@@ -210,7 +211,7 @@ SoftmaxParameters make_softmax_parameters(const SoftmaxPlan& plan, const Options
                                           const Input& input, const Output& output,
                                           const Tensor& valid_rows, const Execution& execution) {
   const auto count = static_cast<double>(plan.shape.rows);
-  const bool by_row = options.reduction == FocalReduction::none;
+  const bool by_row = options.reduction == LossReduction::none;
   SoftmaxParameters parameters = {};
   parameters.logits = input.logits.data();
   parameters.targets = input.targets.data();
@@ -222,10 +223,11 @@ SoftmaxParameters make_softmax_parameters(const SoftmaxPlan& plan, const Options
   parameters.row_loss = by_row ? output.loss.template data_as<float>() : nullptr;
   parameters.rows = static_cast<unsigned>(plan.shape.rows);
   parameters.classes = static_cast<unsigned>(plan.shape.classes);
-  parameters.row_lanes = static_cast<unsigned>(plan.row_lanes);
+  parameters.row_lane_bits = static_cast<unsigned>(plan.row_lane_bits);
+  parameters.padded = plan.padded;
   parameters.aligned = is_aligned(input.logits, 16) && is_aligned(output.grad_logits, 16);
   parameters.grad_factor = gradient_scale(options.reduction, options.grad_scale, count);
-  if (options.reduction == FocalReduction::normalised) {
+  if (options.reduction == LossReduction::normalised) {
     parameters.normaliser = input.normaliser.template data_as<const float>();
   }
   parameters.reduction = make_reduction(
@@ -235,15 +237,14 @@ SoftmaxParameters make_softmax_parameters(const SoftmaxPlan& plan, const Options
 }
 
 Status launch_softmax(const char* operation, const SoftmaxPlan& plan, SoftmaxKernel kernel,
-                      DataType type, const SoftmaxParameters& parameters, cudaStream_t stream) {
+                      const SoftmaxParameters& parameters, cudaStream_t stream) {
   CUDET_RETURN_IF_ERROR(clear_arrived(operation, parameters.reduction, stream));
   LaunchConfig config = {};
   // Where there are no rows, a block still writes the sum.
   config.grid = dim3(static_cast<unsigned>(std::max<std::int64_t>(plan.tiles, 1)));
   config.block = dim3(kFocalBlockThreads);
   if (plan.staged) {
-    config.shared_bytes = static_cast<std::size_t>(plan.tile_rows * plan.shape.classes) *
-                          static_cast<std::size_t>(size_of(type));
+    config.shared_bytes = static_cast<std::size_t>(plan.tile_bytes);
   }
   return launch(operation,
                 plan.classes_per_lane > 0 ? "launching softmax_hard_kernel"
@@ -287,10 +288,9 @@ Status softmax_focal_loss(const SoftmaxPlan& plan, const SoftmaxFocalLossOptions
   parameters.gamma = options.gamma;
   parameters.gamma_kind = gamma_kind(options.gamma);
   parameters.label_smoothing = options.label_smoothing;
-  const DataType type = input.logits.type();
   const RowLoss loss = options.label_smoothing == 0.0f ? RowLoss::hard : RowLoss::smoothed;
-  const SoftmaxKernel kernel = softmax_kernel(type, loss, plan);
-  return launch_softmax("softmax_focal_loss", plan, kernel, type, parameters, execution.stream());
+  const SoftmaxKernel kernel = softmax_kernel(input.logits.type(), loss, plan);
+  return launch_softmax("softmax_focal_loss", plan, kernel, parameters, execution.stream());
 }
 
 Status distribution_focal_loss(const SoftmaxPlan& plan, const DistributionFocalLossOptions& options,
@@ -299,10 +299,9 @@ Status distribution_focal_loss(const SoftmaxPlan& plan, const DistributionFocalL
                                const Execution& execution) noexcept {
   const SoftmaxParameters parameters =
       make_softmax_parameters(plan, options, input, output, Tensor(), execution);
-  const DataType type = input.logits.type();
   return launch_softmax("distribution_focal_loss", plan,
-                        softmax_kernel(type, RowLoss::distribution, plan), type, parameters,
-                        execution.stream());
+                        softmax_kernel(input.logits.type(), RowLoss::distribution, plan),
+                        parameters, execution.stream());
 }
 
 }  // namespace cudet::device

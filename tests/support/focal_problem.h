@@ -74,6 +74,10 @@ FocalResult make_result(const RowsProblem& problem);
 FocalResult reference_result(const SigmoidProblem& problem, bool exact = false);
 FocalResult reference_result(const RowsProblem& problem, bool exact = false);
 
+/// What the CPU mode gives, checked for success.
+FocalResult cpu_result(const SigmoidProblem& problem, int threads = 2);
+FocalResult cpu_result(const RowsProblem& problem, int threads = 2);
+
 /// The largest factor of a gradient that lies outside the loss of its element; the absolute part of
 /// a tolerance grows with it.
 double gradient_factor(const SigmoidProblem& problem);
@@ -81,7 +85,7 @@ double gradient_factor(const RowsProblem& problem);
 
 /// Each loss and gradient within the tolerance of its type, the count equal. Sums may differ by
 /// 1e-6 for float32 logits and 1e-5 for 16-bit ones, relative.
-void expect_near(const FocalResult& got, const FocalResult& exact, FocalReduction reduction,
+void expect_near(const FocalResult& got, const FocalResult& exact, LossReduction reduction,
                  DataType logit_type, double gradient_factor, const std::string& description);
 
 /// Numbers with the spread of a detector's logits: mostly negative, some of them extreme.
