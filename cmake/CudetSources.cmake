@@ -14,6 +14,7 @@ set(cudet_host_sources
     src/cpu/focal_loss_sigmoid.cpp
     src/cpu/focal_loss_softmax.cpp
     src/cpu/iou.cpp
+    src/cpu/matching.cpp
     src/cpu/nms.cpp
     src/cpu/nms_candidates.cpp
     src/cpu/parallel.cpp
@@ -38,6 +39,7 @@ set(cudet_host_sources
     src/reference/focal_loss.cpp
     src/reference/iou.cpp
     src/reference/iou_loss.cpp
+    src/reference/match_output.cpp
     src/reference/matching.cpp
     src/reference/nms.cpp
     src/reference/nms_candidates.cpp
