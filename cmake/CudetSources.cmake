@@ -15,6 +15,7 @@ set(cudet_host_sources
     src/cpu/parallel.cpp
     src/depthwise_conv.cpp
     src/depthwise_conv_backward.cpp
+    src/depthwise_conv_backward_plan.cpp
     src/depthwise_conv_check.cpp
     src/focal_loss.cpp
     src/focal_loss_check.cpp
@@ -40,7 +41,8 @@ set(cudet_host_sources
 
 # Kernels that both understand.
 set(cudet_kernel_sources cuda/box_regression_loss.cu cuda/depthwise_conv.cu
-                         cuda/depthwise_conv_backward.cu cuda/focal_loss.cu cuda/iou.cu cuda/iou_loss.cu
+                         cuda/depthwise_conv_backward.cu cuda/depthwise_conv_backward_data.cu
+                         cuda/depthwise_conv_backward_weight.cu cuda/focal_loss.cu cuda/iou.cu cuda/iou_loss.cu
                          cuda/matching.cu cuda/nms.cu)
 
 # What only nvcc compiles, the same functions for the emulated device, and for no device at all.

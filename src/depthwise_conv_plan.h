@@ -63,10 +63,32 @@ struct DepthwiseConvPlan {
 Status make_depthwise_conv_plan(const DepthwiseConvShape& shape, DepthwiseConvKernel forced,
                                 bool pool, DepthwiseConvPlan* plan) noexcept;
 
+/// How an image is cut for kernels whose threads own a few columns of a strip of rows.
+struct DepthwiseStrips {
+  int rows = 0;  ///< of a strip; the last one may have fewer
+  int count = 0;
+  int column_groups = 0;
+};
+
 struct DepthwiseConvBackwardPlan {
   DepthwiseConvShape shape;
   DepthwiseConvBackwardKernels kernels;
   bool recomputes = false;  ///< there is an activation, but no saved pre-activation
+
+  /// The gradient of what goes into the activation is written to the workspace first.
+  bool gradient_pass = false;
+
+  DepthwiseStrips data;  ///< of grad_x
+  int column_shift = 0;  ///< columns of grad_x that the first thread of a row has left of the image
+  int gradient_shift = 0;  ///< its first column of the gradient
+
+  DepthwiseStrips weight;     ///< of the outputs, for grad_weight
+  int weight_threads = 0;     ///< of a block
+  std::int64_t groups = 0;    ///< of channels, each with blocks of its own
+  std::int64_t splits = 0;    ///< blocks for a group
+  std::size_t gradient = 0;   ///< offsets in the workspace
+  std::size_t partials = 0;
+  std::size_t arrived = 0;
   std::size_t workspace_bytes = 0;
 };
 

@@ -1,0 +1,129 @@
+// The gradient of the input where the kernel is 3, 5 or 7 square and the stride 1 or 2.
+//
+//     rows of g       window of grad_x in registers, K rows of 4 S columns
+//       t  ───────►   S t + 0   complete, goes to memory
+//          weights    ...
+//                     S t + K - 1
+//
+// A thread owns 4 S columns of a strip of grad_x and goes down the rows of g. Row t of g adds to
+// the padded rows S t to S t + K - 1, and no later one adds to the first S of them: they are stored
+// and the window moves on by S rows, in the operands of the next row's first multiply-adds. With
+// stride 2 an element gets only the taps of its parity, all of which are known when compiling.
+//
+// Bytes: g is read and grad_x written once; a strip of R rows reads (K - 1) / S rows of its
+// neighbour's again, and the columns beside a thread's come from the first-level cache.
+// Instructions: K K / (S S) multiply-adds an element of grad_x.
+#pragma once
+
+#include "depthwise_conv_backward_rows.cuh"
+
+#include <cuda_runtime.h>
+
+namespace cudet::device {
+
+constexpr int kGradXThreads = 128;
+
+struct GradXParameters {
+  DepthwiseGeometry geometry;
+  GradientSource gradient;
+  const void* weight;
+  void* grad_x;
+  unsigned image_threads;  ///< threads for one image
+  unsigned images;         ///< images that the grid covers; further ones follow in a loop
+  int strip_rows, strips, column_groups;
+  int column_shift;    ///< columns of grad_x that the first thread of a row has left of the image
+  int gradient_shift;  ///< first column of g for such a thread
+  bool vectors;
+};
+
+template <class T, int K, int S, bool kChannelsLast>
+__global__ void __launch_bounds__(kGradXThreads)
+    window_grad_x_kernel(const GradXParameters parameters) {
+  constexpr int P = K / 2;
+  constexpr int kLeft = P / S;
+  constexpr int kRight = (S - 1 + P) / S;
+  constexpr int kColumns = 4 * S;
+  const DepthwiseGeometry& geometry = parameters.geometry;
+  const unsigned index = blockIdx.x * kGradXThreads + threadIdx.x;
+  const unsigned first_image = index / parameters.image_threads;
+  if (first_image >= parameters.images) return;
+  unsigned rest = index % parameters.image_threads;
+  int channel, column_group, strip;
+  if (kChannelsLast) {
+    channel = static_cast<int>(rest % static_cast<unsigned>(geometry.channels));
+    rest /= static_cast<unsigned>(geometry.channels);
+    column_group = static_cast<int>(rest % static_cast<unsigned>(parameters.column_groups));
+    strip = static_cast<int>(rest / static_cast<unsigned>(parameters.column_groups));
+  } else {
+    column_group = static_cast<int>(rest % static_cast<unsigned>(parameters.column_groups));
+    rest /= static_cast<unsigned>(parameters.column_groups);
+    strip = static_cast<int>(rest % static_cast<unsigned>(parameters.strips));
+    channel = static_cast<int>(rest / static_cast<unsigned>(parameters.strips));
+  }
+
+  Floats<K> weight[static_cast<std::size_t>(K)];
+  const T* tap = static_cast<const T*>(parameters.weight) +
+                 static_cast<long long>(channel) * geometry.weight_channel;
+#pragma unroll
+  for (int p = 0; p < K; ++p) {
+#pragma unroll
+    for (int q = 0; q < K; ++q) {
+      weight[p][q] = to_float(*tap);
+      tap += kChannelsLast ? geometry.weight_tap : 1;
+    }
+  }
+
+  const int first_column = column_group * kColumns - parameters.column_shift;
+  const int first_gradient = column_group * 4 + parameters.gradient_shift;
+  const int begin = strip * parameters.strip_rows;
+  const int end = min(begin + parameters.strip_rows, geometry.h);
+  const int first_row = divide_up<S>(begin + geometry.pad_top - (K - 1));
+  const int last_row = divide_down<S>(end - 1 + geometry.pad_top);
+  const RowAccess gradient_access = {geometry.ow, geometry.y.column, parameters.vectors};
+  const RowAccess access = {geometry.w, geometry.x.column, parameters.vectors};
+
+  for (long long image = first_image; image < geometry.n; image += parameters.images) {
+    long long gradient_row = image * geometry.y.image +
+                             static_cast<long long>(channel) * geometry.y.channel +
+                             static_cast<long long>(first_row) * geometry.y.row;
+    int row = S * first_row - geometry.pad_top;
+    T* out = static_cast<T*>(parameters.grad_x) + image * geometry.x.image +
+             static_cast<long long>(channel) * geometry.x.channel +
+             static_cast<long long>(row) * geometry.x.row;
+    Floats<kColumns> sums[static_cast<std::size_t>(K)] = {};
+#pragma unroll 1
+    for (int t = first_row; t <= last_row; ++t) {
+      Floats<kLeft + 4 + kRight> g = {};
+      if (static_cast<unsigned>(t) < static_cast<unsigned>(geometry.oh)) {
+        load_gradient_piece<kLeft, 4, kRight, kChannelsLast, T>(
+            parameters.gradient, gradient_row, first_gradient, gradient_access, g);
+      }
+      gradient_row += geometry.y.row;
+#pragma unroll
+      for (int p = 0; p < K; ++p) {
+#pragma unroll
+        for (int c = 0; c < kColumns; ++c) {
+          float sum = p + S < K ? sums[p + S < K ? p + S : 0][c] : 0.0f;
+#pragma unroll
+          for (int q = 0; q < K; ++q) {
+            // Column c is the padded one c + P, up to a multiple of S; tap q hits it from here:
+            constexpr int kFar = S * K;  // keeps the division's operands from being negative
+            const int from = c + P - q + kFar;
+            if (from % S == 0) sum = fmaf(weight[p][q], g[from / S - K + kLeft], sum);
+          }
+          sums[p][c] = sum;
+        }
+      }
+#pragma unroll
+      for (int a = 0; a < S; ++a) {
+        if (row >= begin && row < end) {
+          store_piece<kColumns, kChannelsLast>(out, first_column, access, sums[a]);
+        }
+        ++row;
+        out += geometry.x.row;
+      }
+    }
+  }
+}
+
+}  // namespace cudet::device
