@@ -1,36 +1,45 @@
 #include "device.h"
 
+#include "host_machine.h"
+
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <stdexcept>
-#include <thread>
 
 #if defined(CUDET_BENCH_WITH_CUDA)
 #include <cuda_runtime_api.h>
 #endif
 
 namespace cudet::bench {
+
+/// Copies of one content, each on a boundary of kAlignment bytes.
+struct Buffer::Memory {
+  std::unique_ptr<void, void (*)(void*)> start{nullptr, [](void*) {}};
+  std::size_t stride = 0;  ///< from one copy to the next
+  std::size_t copies = 1;
+  const std::size_t* rotation = nullptr;  ///< of the device
+
+  char* copy(std::size_t index) const {
+    return static_cast<char*>(start.get()) + index % copies * stride;
+  }
+};
+
+void* Buffer::data() const {
+  return memory_ == nullptr ? nullptr : memory_->copy(*memory_->rotation);
+}
+
 namespace {
 
-constexpr std::size_t kGiB = std::size_t{1} << 30;
+constexpr std::size_t kAlignment = 256;  // of cudaMalloc
 
-std::string cpu_name() {
-  std::ifstream file("/proc/cpuinfo");
-  std::string line;
-  std::string model = "unknown processor";
-  while (std::getline(file, line)) {
-    const std::size_t colon = line.find(": ");
-    if (line.rfind("model name", 0) == 0 && colon != std::string::npos) {
-      model = line.substr(colon + 2);
-      break;
-    }
-  }
-  return fmt::format("{}, {} hardware threads", model, std::thread::hardware_concurrency());
-}
+/// Copies of an input, and the size from which on one is enough.
+constexpr int kInputCopies = 3;
+constexpr std::size_t kLargeInput = std::size_t{64} << 20;
 
 #if defined(CUDET_BENCH_WITH_CUDA)
 
@@ -56,23 +65,28 @@ std::string cuda_obstacle() {
   return count > 0 ? std::string() : std::string("no CUDA device");
 }
 
-std::string gpu_name() {
+DeviceProperties gpu_properties() {
   int ordinal = 0;
-  cudaDeviceProp properties = {};
+  cudaDeviceProp cuda = {};
   require(cudaGetDevice(&ordinal), "cudaGetDevice");
-  require(cudaGetDeviceProperties(&properties, ordinal), "cudaGetDeviceProperties");
+  require(cudaGetDeviceProperties(&cuda, ordinal), "cudaGetDeviceProperties");
   int clock_khz = 0;
   int memory_clock_khz = 0;
   require(cudaDeviceGetAttribute(&clock_khz, cudaDevAttrClockRate, ordinal),
           "cudaDevAttrClockRate");
   require(cudaDeviceGetAttribute(&memory_clock_khz, cudaDevAttrMemoryClockRate, ordinal),
           "cudaDevAttrMemoryClockRate");
+  DeviceProperties properties;
+  properties.name = fmt::format("{}, compute capability {}.{}", static_cast<const char*>(cuda.name),
+                                cuda.major, cuda.minor);
+  properties.units = cuda.multiProcessorCount;
+  properties.clock_mhz = clock_khz / 1e3;
+  properties.memory_clock_mhz = memory_clock_khz / 1e3;
   // Two transfers a clock, over a bus whose width is in bits.
-  const double bytes_per_second = 2e3 * memory_clock_khz * properties.memoryBusWidth / 8.0;
-  return fmt::format("{}, compute capability {}.{}, {} SMs at up to {} MHz, {} GiB at {:.0f} GB/s",
-                     static_cast<const char*>(properties.name), properties.major, properties.minor,
-                     properties.multiProcessorCount, clock_khz / 1000,
-                     properties.totalGlobalMem / kGiB, bytes_per_second * 1e-9);
+  properties.bytes_per_second = 2e3 * memory_clock_khz * cuda.memoryBusWidth / 8.0;
+  properties.memory_bytes = cuda.totalGlobalMem;
+  properties.cache_bytes = static_cast<std::size_t>(std::max(0, cuda.l2CacheSize));
+  return properties;
 }
 
 #else
@@ -85,6 +99,18 @@ std::string cuda_obstacle() {
 
 }  // namespace
 
+std::string DeviceProperties::text() const {
+  std::string text = name;
+  if (bytes_per_second > 0.0) {
+    text += fmt::format(", {} SMs at up to {:.0f} MHz, {} GiB at {:.0f} GB/s", units, clock_mhz,
+                        memory_bytes >> 30, bytes_per_second * 1e-9);
+  } else {
+    text += fmt::format(", {} hardware threads", units);
+    if (clock_mhz > 0.0) text += fmt::format(" at {:.0f} MHz", clock_mhz);
+  }
+  return text;
+}
+
 Device::Device(DeviceRequest request) {
   const std::string obstacle =
       request == DeviceRequest::cpu ? std::string("--device cpu") : cuda_obstacle();
@@ -94,12 +120,12 @@ Device::Device(DeviceRequest request) {
   is_cuda_ = obstacle.empty();
   if (!is_cuda_) {
     reason_ = obstacle;
-    name_ = cpu_name();
+    properties_ = host_properties();
     return;
   }
   reason_ = request == DeviceRequest::cuda ? "--device cuda" : "the first CUDA device";
 #if defined(CUDET_BENCH_WITH_CUDA)
-  name_ = gpu_name();
+  properties_ = gpu_properties();
   require(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
   for (void*& event : events_) {
     cudaEvent_t created = nullptr;
@@ -143,24 +169,38 @@ std::size_t Device::free_memory() const {
   return free_host_memory();
 }
 
-Buffer Device::allocate(std::size_t bytes) {
+Buffer Device::allocate(std::size_t bytes, int copies) {
   Buffer buffer;
   buffer.bytes_ = bytes;
   if (bytes == 0) return buffer;
+  buffer.memory_ = std::make_shared<Buffer::Memory>();
+  Buffer::Memory& memory = *buffer.memory_;
+  memory.stride = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  memory.copies = static_cast<std::size_t>(copies);
+  memory.rotation = &rotation_;
+  const std::size_t all_bytes = memory.stride * memory.copies;
 #if defined(CUDET_BENCH_WITH_CUDA)
   if (is_cuda_) {
-    void* memory = nullptr;
-    require(cudaMalloc(&memory, bytes), "cudaMalloc");
-    buffer.memory_ = {memory, [](void* pointer) { (void)cudaFree(pointer); }};
+    void* start = nullptr;
+    require(cudaMalloc(&start, all_bytes), "cudaMalloc");
+    memory.start = {start, [](void* pointer) { (void)cudaFree(pointer); }};
     return buffer;
   }
 #endif
-  constexpr std::size_t kAlignment = 256;  // of cudaMalloc
-  const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  buffer.memory_ = {std::aligned_alloc(kAlignment, rounded), std::free};
-  if (buffer.memory_ == nullptr) {
-    throw std::runtime_error(fmt::format("out of memory: {} bytes", bytes));
+  memory.start = {std::aligned_alloc(kAlignment, all_bytes), std::free};
+  if (memory.start == nullptr) {
+    throw std::runtime_error(fmt::format("out of memory: {} bytes", all_bytes));
   }
+  const auto is_gone = [](const auto& other) { return other.expired(); };
+  buffers_.erase(std::remove_if(buffers_.begin(), buffers_.end(), is_gone), buffers_.end());
+  buffers_.push_back(buffer.memory_);
+  return buffer;
+}
+
+Buffer Device::input_of(const void* source, std::size_t bytes) {
+  Buffer buffer = allocate(bytes, bytes < kLargeInput ? kInputCopies : 1);
+  for (int i = 0; i < kInputCopies; ++i, rotate_inputs())
+    upload(buffer, source, bytes);
   return buffer;
 }
 
@@ -202,6 +242,20 @@ void Device::fill(const Buffer& buffer, int byte) {
   std::memset(buffer.data(), byte, buffer.bytes());
 }
 
+bool Device::evict_caches() {
+  if (is_cuda_) {
+    if (eviction_.bytes() == 0) eviction_ = allocate(2 * properties_.cache_bytes);
+    fill(eviction_, 0);
+    return true;
+  }
+  for (const auto& buffer : buffers_) {
+    const std::shared_ptr<Buffer::Memory> memory = buffer.lock();
+    if (memory == nullptr) continue;
+    if (!evict_from_caches(memory->start.get(), memory->stride * memory->copies)) return false;
+  }
+  return true;
+}
+
 Execution Device::execution(const Buffer& workspace) const {
   if (!is_cuda_) return Execution::cpu();
   return Execution::cuda(stream_, workspace.data(), workspace.bytes());
@@ -213,37 +267,68 @@ void Device::synchronize() {
 #endif
 }
 
-double Device::time(const std::function<Status()>& call) {
+double Device::time(const std::function<Status()>& call, int count) {
 #if defined(CUDET_BENCH_WITH_CUDA)
   if (is_cuda_) {
     const auto begin = static_cast<cudaEvent_t>(events_[0]);
     const auto end = static_cast<cudaEvent_t>(events_[1]);
     require(cudaEventRecord(begin, stream_), "cudaEventRecord");
-    require_ok(call());
+    for (int i = 0; i < count; ++i)
+      require_ok(call());
     require(cudaEventRecord(end, stream_), "cudaEventRecord");
     require(cudaEventSynchronize(end), "cudaEventSynchronize");
     float milliseconds = 0.0f;
     require(cudaEventElapsedTime(&milliseconds, begin, end), "cudaEventElapsedTime");
-    return static_cast<double>(milliseconds) * 1e-3;
+    return static_cast<double>(milliseconds) * 1e-3 / count;
   }
 #endif
   const auto begin = std::chrono::steady_clock::now();
-  const Status status = call();
+  for (int i = 0; i < count; ++i)
+    require_ok(call());
   const auto end = std::chrono::steady_clock::now();
-  require_ok(status);
-  return std::chrono::duration<double>(end - begin).count();
+  return std::chrono::duration<double>(end - begin).count() / count;
 }
 
-std::size_t free_host_memory() {
-  std::ifstream file("/proc/meminfo");
-  std::string key;
-  std::size_t kibibytes = 0;
-  std::string rest;
-  while (file >> key >> kibibytes && std::getline(file, rest)) {
-    if (key == "MemAvailable:") return kibibytes * 1024;
-  }
-  return static_cast<std::size_t>(-1);  // unknown: the allocation itself will tell
+#if defined(CUDET_BENCH_WITH_CUDA)
+
+GraphReplay::GraphReplay(Device& device, const std::function<Status()>& call)
+    : stream_(device.stream()) {
+  if (!device.is_cuda()) throw std::runtime_error("the CPU has no graphs");
+  require(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal),
+          "cudaStreamBeginCapture");
+  const Status status = call();
+  cudaGraph_t captured = nullptr;
+  require(cudaStreamEndCapture(stream_, &captured), "cudaStreamEndCapture");
+  const std::unique_ptr<CUgraph_st, void (*)(cudaGraph_t)> owner(
+      captured, [](cudaGraph_t graph) { (void)cudaGraphDestroy(graph); });
+  require_ok(status);
+  require(cudaGraphGetNodes(captured, nullptr, &nodes_), "cudaGraphGetNodes");
+  cudaGraphExec_t executable = nullptr;
+  require(cudaGraphInstantiate(&executable, captured, 0), "cudaGraphInstantiate");
+  graph_ = executable;
 }
+
+GraphReplay::~GraphReplay() {
+  if (graph_ != nullptr) (void)cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph_));
+}
+
+Status GraphReplay::launch() {
+  const cudaError_t error = cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph_), stream_);
+  if (error == cudaSuccess) return Status();
+  return Status::error(StatusCode::cuda_error, "cudaGraphLaunch: %s", cudaGetErrorString(error));
+}
+
+#else
+
+GraphReplay::GraphReplay(Device&, const std::function<Status()>&) {
+  throw std::runtime_error("this gpu_bench was built without CUDA");
+}
+GraphReplay::~GraphReplay() = default;
+Status GraphReplay::launch() {
+  return Status();
+}
+
+#endif
 
 void require_ok(const Status& status) {
   if (status.ok()) return;

@@ -1,5 +1,5 @@
 // Focal losses on the outputs of detectors' heads: loss and gradient of the logits in one call, and
-// beside it the usual design, one thread an element and a kernel each way.
+// as baseline the usual design, one thread an element and a kernel each way.
 #include "baselines/focal_loss.h"
 #include "device.h"
 #include "synthetic.h"
@@ -20,7 +20,7 @@ namespace {
 constexpr std::uint64_t kSeed = 20240603;
 constexpr int kPoison = 0xff;  // a NaN in every element
 
-enum class Kind { sigmoid, softmax, baseline };
+enum class Kind { sigmoid, softmax };
 
 /// One row of the table of workloads.
 struct Row {
@@ -34,6 +34,7 @@ struct Row {
   bool in_quick_run;
 
   std::int64_t all_rows() const { return batch * rows; }
+  bool has_baseline() const { return kind == Kind::sigmoid && type == DataType::float32; }
   std::size_t elements() const { return static_cast<std::size_t>(all_rows() * classes); }
   double bytes() const {
     return 2.0 * static_cast<double>(elements()) * size_of(type) +
@@ -45,14 +46,10 @@ constexpr Row kRows[] = {
     {"focal/yolo", "sigmoid, a YOLO head of 8 images", Kind::sigmoid, DataType::float32, 8, 8400,
      80, true},
     {"focal/yolo-half", "the same in float16", Kind::sigmoid, DataType::float16, 8, 8400, 80, true},
-    {"focal/yolo-baseline", "the same, one thread an element", Kind::baseline, DataType::float32, 8,
-     8400, 80, true},
     {"focal/retinanet", "sigmoid, RetinaNet's anchors of 2 images of 800 x 1344", Kind::sigmoid,
      DataType::float32, 2, 193392, 80, false},
     {"focal/retinanet-half", "the same in float16", Kind::sigmoid, DataType::float16, 2, 193392, 80,
      false},
-    {"focal/retinanet-baseline", "the same, one thread an element", Kind::baseline,
-     DataType::float32, 2, 193392, 80, false},
     {"focal/rpn", "sigmoid, the finest level of 200 x 304 x 3 anchors, 90 classes", Kind::sigmoid,
      DataType::float32, 1, 182400, 90, false},
     {"focal/softmax", "softmax, proposals of a two-stage detector, 81 classes", Kind::softmax,
@@ -107,23 +104,21 @@ class FocalCase final : public Case {
     }
     logits_ = stored(logits, row.type);
     reference_gradient_.resize(logits_.size());
-    device_logits_ = device.copy_of(logits_);
-    device_targets_ = device.copy_of(targets_);
+    device_logits_ = device.input_of(logits_);
+    device_targets_ = device.input_of(targets_);
     device_gradient_ = device.allocate(logits_.size());
     device_loss_ = device.allocate(sizeof(float));
-    if (row.kind == Kind::baseline) {
-      device_losses_ = device.allocate(row.elements() * sizeof(float));
-    } else if (device.is_cuda()) {
-      std::size_t bytes = 0;
-      if (row.kind == Kind::softmax) {
-        require_ok(softmax_focal_loss_workspace_size(
-            {}, softmax_input(logits_.data(), targets_.data()), &bytes));
-      } else {
-        require_ok(sigmoid_focal_loss_workspace_size(
-            {}, sigmoid_input(logits_.data(), targets_.data()), &bytes));
-      }
-      workspace_ = device.allocate(bytes);
+    if (row.has_baseline()) device_losses_ = device.allocate(row.elements() * sizeof(float));
+    if (!device.is_cuda()) return;
+    std::size_t bytes = 0;
+    if (row.kind == Kind::softmax) {
+      require_ok(softmax_focal_loss_workspace_size(
+          {}, softmax_input(logits_.data(), targets_.data()), &bytes));
+    } else {
+      require_ok(sigmoid_focal_loss_workspace_size(
+          {}, sigmoid_input(logits_.data(), targets_.data()), &bytes));
     }
+    workspace_ = device.allocate(bytes);
   }
 
   void poison_outputs() override {
@@ -133,12 +128,6 @@ class FocalCase final : public Case {
 
   Status run() override {
     const Execution execution = device_.execution(workspace_);
-    if (row_.kind == Kind::baseline) {
-      return run_baseline({device_logits_.data_as<float>(), device_targets_.data_as<std::int32_t>(),
-                           row_.all_rows(), row_.classes, device_losses_.data_as<float>(),
-                           device_gradient_.data_as<float>()},
-                          execution);
-    }
     return call(device_logits_.data(), device_targets_.data_as<std::int32_t>(),
                 device_loss_.data_as<float>(), device_gradient_.data(), &execution);
   }
@@ -148,17 +137,36 @@ class FocalCase final : public Case {
                 nullptr);
   }
 
+  Status run_cpu() override {
+    const Execution execution = Execution::cpu();
+    return call(logits_.data(), targets_.data(), &reference_loss_, reference_gradient_.data(),
+                &execution);
+  }
+
+  Status run_baseline() override {
+    if (!row_.has_baseline()) return Case::run_baseline();
+    return bench::run_baseline(
+        {device_logits_.data_as<float>(), device_targets_.data_as<std::int32_t>(), row_.all_rows(),
+         row_.classes, device_losses_.data_as<float>(), device_gradient_.data_as<float>()},
+        device_.execution(workspace_));
+  }
+
   Check check() override {
-    std::vector<unsigned char> gradient(logits_.size());
     float loss = std::numeric_limits<float>::quiet_NaN();
-    device_.download(gradient.data(), device_gradient_);
-    if (row_.kind != Kind::baseline) device_.download(&loss, device_loss_);
+    device_.download(&loss, device_loss_);
+    if (close_sum(loss, reference_loss_, row_.type)) return check_baseline();
     Check check;
     check.text = "!= reference";
-    if (row_.kind != Kind::baseline && !close_sum(loss, reference_loss_, row_.type)) {
-      check.detail = fmt::format("loss {}, reference {}", loss, reference_loss_);
-      return check;
-    }
+    check.detail = fmt::format("loss {}, reference {}", loss, reference_loss_);
+    return check;
+  }
+
+  /// The gradient: the baseline leaves its losses to be added up.
+  Check check_baseline() override {
+    std::vector<unsigned char> gradient(logits_.size());
+    device_.download(gradient.data(), device_gradient_);
+    Check check;
+    check.text = "!= reference";
     for (std::size_t i = 0; i < row_.elements(); ++i) {
       const float measured = element(gradient, i, row_.type);
       const float expected = element(reference_gradient_, i, row_.type);
@@ -233,8 +241,9 @@ std::vector<Workload> focal_loss_workloads() {
     workload.name = row.name;
     workload.description = row.description;
     workload.shape = fmt::format("{} x {} x {}", row.batch, row.rows, row.classes);
+    workload.type = row.type;
     workload.device_bytes = static_cast<std::size_t>(row.bytes()) +
-                            (row.kind == Kind::baseline ? row.elements() * sizeof(float) : 0);
+                            (row.has_baseline() ? row.elements() * sizeof(float) : 0);
     // The logits before they are converted, the reference's gradient and the measured one.
     workload.host_bytes = 2 * workload.device_bytes + row.elements() * sizeof(float);
     workload.in_quick_run = row.in_quick_run;

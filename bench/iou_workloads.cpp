@@ -54,8 +54,8 @@ class IouCase final : public Case {
     boxes2_ = uniform_candidates(random, row.batch * row.m).boxes;
     const auto pairs = static_cast<std::size_t>(row.batch * row.n * row.m);
     reference_.resize(pairs);
-    device_boxes1_ = device.copy_of(boxes1_);
-    device_boxes2_ = device.copy_of(boxes2_);
+    device_boxes1_ = device.input_of(boxes1_);
+    device_boxes2_ = device.input_of(boxes2_);
     device_values_ = device.allocate(pairs * sizeof(float));
     const IouMatrixInput input =
         input_of(device_boxes1_.data_as<float>(), device_boxes2_.data_as<float>());
@@ -78,6 +78,11 @@ class IouCase final : public Case {
                                  output_of(reference_.data()));
   }
 
+  Status run_cpu() override {
+    return iou_matrix(options_, input_of(boxes1_.data(), boxes2_.data()),
+                      output_of(reference_.data()), Execution::cpu());
+  }
+
   Check check() override {
     std::vector<float> measured(reference_.size());
     device_.download(measured.data(), device_values_);
@@ -94,6 +99,12 @@ class IouCase final : public Case {
   }
 
   double compulsory_bytes() const override { return row_.bytes(); }
+
+  /// A pair: 4 of min and max, 2 differences, 2 clamps, a product, the union's 2, a division. The
+  /// areas are the boxes' own.
+  double operations() const override {
+    return 12.0 * static_cast<double>(row_.batch * row_.n * row_.m);
+  }
 
  private:
   IouMatrixInput input_of(const float* boxes1, const float* boxes2) const {

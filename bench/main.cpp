@@ -1,6 +1,12 @@
 // gpu_bench: checks and times cudet's operations on named workloads.
 #include "build_info.h"
+#include "command_line.h"
+#include "compare.h"
 #include "device.h"
+#include "host_machine.h"
+#include "limits.h"
+#include "nvtx_range.h"
+#include "report.h"
 #include "runner.h"
 #include "table.h"
 #include "workload.h"
@@ -9,13 +15,15 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <CLI/CLI.hpp>
 
 #include <unistd.h>
 
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
 #include <optional>
 #include <regex>
 #include <stdexcept>
@@ -29,66 +37,7 @@ namespace {
 constexpr int kOk = 0;
 constexpr int kCheckFailed = 1;
 constexpr int kBadUsage = 2;
-
-constexpr const char* kDescription =
-    "Checks and times cudet's operations on named workloads, made-up ones and the candidates of\n"
-    "real detectors. Every result is compared with cudet::reference, and on real candidates with\n"
-    "the official result, before it is timed.";
-
-constexpr const char* kFooter =
-    "Examples:\n"
-    "  gpu_bench                            all workloads, on the GPU where there is one\n"
-    "  gpu_bench --quick --filter real      a short run on the candidates of real detectors\n"
-    "  gpu_bench --filter '^nms/.*0\\.7$'    the made-up NMS workloads at IoU 0.7\n"
-    "  gpu_bench --device cpu --min-time 2  the CPU, at least two seconds a workload\n"
-    "\n"
-    "Exit status:\n"
-    "  0  all results that were checked are right; rows may have been skipped with a reason\n"
-    "  1  a result is wrong, or a workload could not be run\n"
-    "  2  bad usage: an unknown option, a filter that matches nothing, no such device or data";
-
-struct Options {
-  bool list = false;
-  bool quick = false;
-  std::string filter;
-  std::string device = "auto";
-  std::optional<double> min_seconds;
-  std::string data_directory;
-};
-
-/// Something is wrong with what the user asked for.
-class UsageError : public std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-DeviceRequest device_request(const std::string& name) {
-  if (name == "cuda") return DeviceRequest::cuda;
-  return name == "cpu" ? DeviceRequest::cpu : DeviceRequest::automatic;
-}
-
-void declare_options(CLI::App& app, Options& options) {
-  app.footer(kFooter);
-  app.set_version_flag("--version", fmt::format("gpu_bench {} ({})", kVersion, kCommit));
-  app.add_flag("--list", options.list, "Print the workloads that would run, and stop");
-  app.add_option("--filter", options.filter,
-                 "Only workloads whose name holds a match of this regular expression")
-      ->type_name("REGEX");
-  app.add_flag("--quick", options.quick, "Fewer samples, and without the largest workloads");
-  app.add_option("--device", options.device,
-                 "auto, cuda or cpu; auto takes a GPU where there is one, and else the CPU")
-      ->type_name("DEVICE")
-      ->check(CLI::IsMember({"auto", "cuda", "cpu"}).description(""))
-      ->capture_default_str();
-  app.add_option("--min-time", options.min_seconds,
-                 "Seconds that a workload is timed at least, five times that at most; 0.5 unless "
-                 "given, 0.05 with --quick")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(1e-3, 1e3).description(""));
-  app.add_option("--data", options.data_directory,
-                 "Directory of the real candidates; \"data\" beside the program or in its source "
-                 "tree unless given")
-      ->type_name("DIR");
-}
+constexpr int kSlower = 3;
 
 std::string default_data_directory() {
   std::error_code error;
@@ -127,85 +76,172 @@ std::vector<Workload> all_workloads(const Options& options) {
   return workloads;
 }
 
-std::vector<Workload> select(std::vector<Workload> workloads, const std::string& filter) {
+std::vector<Workload> select(std::vector<Workload> workloads, const Options& options) {
   std::vector<Workload> selected;
   try {
-    const std::regex pattern(filter);
+    const std::regex pattern(options.filter);
     for (Workload& workload : workloads) {
-      if (std::regex_search(workload.name, pattern)) selected.push_back(std::move(workload));
+      const bool of_type = options.type.empty() || options.type == to_string(workload.type);
+      if (of_type && std::regex_search(workload.name, pattern)) {
+        selected.push_back(std::move(workload));
+      }
     }
   } catch (const std::regex_error& error) {
     throw UsageError(
-        fmt::format("--filter: '{}' is no regular expression: {}", filter, error.what()));
+        fmt::format("--filter: '{}' is no regular expression: {}", options.filter, error.what()));
   }
   if (selected.empty()) {
-    throw UsageError(
-        fmt::format("--filter: '{}' matches no workload; --list shows their names", filter));
+    throw UsageError(fmt::format("--filter: '{}' matches no workload{}; --list shows their names",
+                                 options.filter,
+                                 options.type.empty() ? "" : " of type " + options.type));
   }
   return selected;
 }
 
-void print_run(const Device& device, const RunOptions& options) {
+DeviceRequest device_request(const std::string& name) {
+  if (name == "cuda") return DeviceRequest::cuda;
+  return name == "cpu" ? DeviceRequest::cpu : DeviceRequest::automatic;
+}
+
+void print_run(std::FILE* text, const Device& device, const RunOptions& options,
+               const Limits& limits) {
   const std::string cuda =
       built_with_cuda()
           ? fmt::format("{}, architectures {}", Device::cuda_versions(), kCudaArchitectures)
           : Device::cuda_versions();
-  fmt::print("gpu_bench {}, commit {}, {:%Y-%m-%d %H:%M:%S %z}\n", kVersion, kCommit,
+  fmt::print(text, "gpu_bench {}, commit {}, {:%Y-%m-%d %H:%M:%S %z}\n", kVersion, kCommit,
              fmt::localtime(std::time(nullptr)));
-  fmt::print("device    {} ({}): {}\n", device.kind(), device.reason(), device.name());
-  fmt::print("measured  {}\n",
+  fmt::print(text, "device    {} ({}): {}\n", device.kind(), device.reason(),
+             device.properties().text());
+  if (device.is_cuda()) fmt::print(text, "host      {}\n", host_properties().text());
+  fmt::print(text, "measured  {}\n",
              device.is_cuda() ? "cudet on the GPU, between two events on a stream"
                               : "cudet on the CPU, Execution::cpu(); these are no GPU figures");
-  fmt::print("compiler  {}\n", kCompiler);
-  fmt::print("CUDA      {}\n", cuda);
-  fmt::print("samples   {} or more in {:g} to {:g} s, until the median is known to {:g} %\n\n",
+  fmt::print(text, "compiler  {}\n", kCompiler);
+  fmt::print(text, "CUDA      {}\n", cuda);
+  if (options.profile) {
+    fmt::print(text, "profile   one call a workload, {}\n\n",
+               kHasNvtx ? "in an NVTX range" : "without NVTX ranges: built without that header");
+    return;
+  }
+  fmt::print(text, "limits    {:.1f} GB/s copied, {:.0f} Gop/s multiplied and added in float32\n",
+             limits.bytes_per_second * 1e-9, limits.operations_per_second * 1e-9);
+  fmt::print(text,
+             "samples   {} or more in {:g} to {:g} s, until the median is known to {:g} %\n\n",
              options.measured.min_samples, options.measured.min_seconds,
              options.measured.max_seconds, 100.0 * options.measured.precision);
 }
 
 /// The workload that is running, on a terminal only.
-void show_progress(std::size_t position, std::size_t count, const std::string& name) {
-  if (isatty(STDERR_FILENO) == 0) return;
-  fmt::print(stderr, "\r\033[K[{}/{}] {}", position, count, name);
-  std::fflush(stderr);
+class Progress {
+ public:
+  explicit Progress(std::size_t count) : count_(count) {}
+  void show(const std::string& name) {
+    ++position_;
+    if (on_terminal_) print(fmt::format("[{}/{}] {}", position_, count_, name));
+  }
+  void clear() {
+    if (on_terminal_) print("");
+  }
+
+ private:
+  static void print(const std::string& text) {
+    fmt::print(stderr, "\r\033[K{}", text);
+    std::fflush(stderr);
+  }
+  const bool on_terminal_ = isatty(STDERR_FILENO) != 0;
+  const std::size_t count_;
+  std::size_t position_ = 0;
+};
+
+/// Nothing where `path` is empty, the standard output where it is "-".
+void write_file(const std::string& path, const std::string& content) {
+  if (path.empty()) return;
+  if (path == "-") {
+    fmt::print("{}", content);
+    return;
+  }
+  std::ofstream file(path, std::ios::binary);
+  file << content;
+  file.close();
+  if (!file) throw std::runtime_error(path + ": cannot be written");
 }
 
-void clear_progress() {
-  if (isatty(STDERR_FILENO) == 0) return;
-  fmt::print(stderr, "\r\033[K");
-  std::fflush(stderr);
+/// The earlier run of --compare, read before anything is measured.
+std::optional<EarlierRun> earlier_run(const Options& options) {
+  if (options.earlier_path.empty()) return std::nullopt;
+  if (options.profile) throw UsageError("--compare: --profile times nothing");
+  try {
+    return read_earlier_run(options.earlier_path);
+  } catch (const std::runtime_error& error) {
+    throw UsageError(fmt::format("--compare: {}", error.what()));
+  }
+}
+
+std::unique_ptr<Device> open_device(const Options& options) {
+  try {
+    return std::make_unique<Device>(device_request(options.device));
+  } catch (const std::runtime_error& error) {
+    throw UsageError(error.what());
+  }
+}
+
+/// Prints what became of the earlier times; true where nothing is slower.
+bool compare_with(const EarlierRun& earlier, const Device& device,
+                  const std::vector<Result>& results, double tolerance, std::FILE* text) {
+  if (earlier.device != device.properties().name) {
+    fmt::print(text, "\nThe earlier times are those of another device: {}\n", earlier.device);
+  }
+  return print_comparison(text, compare(earlier, results, tolerance)) == 0;
 }
 
 int run(const Options& options) {
-  const std::vector<Workload> workloads = select(all_workloads(options), options.filter);
+  const std::vector<Workload> workloads = select(all_workloads(options), options);
   if (options.list) {
     print_list(stdout, workloads);
     return kOk;
   }
-  const RunOptions run_options =
+  RunOptions run_options =
       make_run_options(options.quick, options.min_seconds.value_or(options.quick ? 0.05 : 0.5));
-  std::optional<Device> device;
-  try {
-    device.emplace(device_request(options.device));
-  } catch (const std::runtime_error& error) {
-    throw UsageError(error.what());
-  }
-  print_run(*device, run_options);
-  const ResultTable table(stdout, workloads);
+  run_options.profile = options.profile;
+  run_options.repeat = options.repeat;
+  const std::optional<EarlierRun> earlier = earlier_run(options);
+  const std::unique_ptr<Device> device = open_device(options);
+  const Limits limits = options.profile ? Limits() : measure_limits(*device, options.quick);
+  const bool to_output =
+      options.json_path == "-" || options.csv_path == "-" || options.markdown_path == "-";
+  std::FILE* const text = to_output ? stderr : stdout;
+  const TableStyle style = {device->is_cuda(), limits};
+  const std::time_t begin = std::time(nullptr);
+  print_run(text, *device, run_options, limits);
+  const ResultTable table(text, workloads, style);
   table.print_header();
-  int counts[3] = {};
-  for (std::size_t i = 0; i < workloads.size(); ++i) {
-    show_progress(i + 1, workloads.size(), workloads[i].name);
-    const Result result = run_workload(workloads[i], *device, run_options);
-    clear_progress();
-    table.print(result);
-    ++counts[static_cast<int>(result.outcome)];
+  std::vector<Result> results;
+  std::map<Outcome, int> counts;
+  Progress progress(workloads.size());
+  for (const Workload& workload : workloads) {
+    progress.show(workload.name);
+    results.push_back(run_workload(workload, *device, run_options));
+    progress.clear();
+    table.print(results.back());
+    if (options.explain) table.print_explanation(results.back());
+    ++counts[results.back().outcome];
   }
   table.print_legend();
-  const int failed = counts[static_cast<int>(Outcome::failed)];
-  fmt::print("\n{} timed, {} skipped, {} failed\n", counts[static_cast<int>(Outcome::timed)],
-             counts[static_cast<int>(Outcome::skipped)], failed);
-  return failed == 0 ? kOk : kCheckFailed;
+  fmt::print(text, "\n{} {}, {} skipped, {} failed\n",
+             counts[options.profile ? Outcome::checked : Outcome::timed],
+             options.profile ? "run" : "timed", counts[Outcome::skipped], counts[Outcome::failed]);
+
+  write_file(options.json_path,
+             to_json({*device, limits, run_options, options.filter, options.type,
+                      fmt::format("{:%Y-%m-%dT%H:%M:%S%z}", fmt::localtime(begin)), results}));
+  write_file(options.csv_path, to_csv(results));
+  write_file(options.markdown_path, markdown_table(results, style));
+  const bool as_fast =
+      !earlier.has_value() ||
+      compare_with(*earlier, *device, results, options.tolerance_percent / 100.0, text);
+  if (counts[Outcome::failed] > 0) return kCheckFailed;
+  return as_fast ? kOk : kSlower;
 }
 
 }  // namespace
@@ -213,14 +249,10 @@ int run(const Options& options) {
 
 int main(int argc, char** argv) {
   using namespace cudet::bench;
-  CLI::App app(kDescription, "gpu_bench");
-  Options options;
-  declare_options(app, options);
   try {
-    app.parse(argc, argv);
+    Options options;
+    if (const std::optional<int> status = parse_command_line(argc, argv, options)) return *status;
     return run(options);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kOk : kBadUsage;
   } catch (const UsageError& error) {
     fmt::print(stderr, "gpu_bench: {}\n", error.what());
     return kBadUsage;

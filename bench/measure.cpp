@@ -38,6 +38,24 @@ Summary summarize(std::vector<double> values) {
   return summary;
 }
 
+Summary combine(const std::vector<Summary>& summaries) {
+  std::vector<double> medians;
+  Summary combined;
+  double widest = 0.0;
+  for (const Summary& summary : summaries) {
+    medians.push_back(summary.median);
+    combined.samples += summary.samples;
+    widest = std::max(widest, summary.spread);
+  }
+  if (medians.empty()) return combined;
+  std::sort(medians.begin(), medians.end());
+  combined.median = quantile(medians, 0.5);
+  if (combined.median > 0.0) {
+    combined.spread = std::max(widest, (medians.back() - medians.front()) / combined.median);
+  }
+  return combined;
+}
+
 Summary measure(const Sampling& sampling, const std::function<double()>& sample) {
   for (int i = 0; i < sampling.warm_up; ++i)
     (void)sample();

@@ -31,6 +31,10 @@ struct Summary {
 /// Quartiles are interpolated linearly between the sorted values.
 Summary summarize(std::vector<double> values);
 
+/// Of several measurements of one quantity: the median of the medians, all samples, and as spread
+/// the range of the medians, or the widest single spread where that is more.
+Summary combine(const std::vector<Summary>& summaries);
+
 /// Calls `sample`, which returns seconds, as long as `sampling` says.
 Summary measure(const Sampling& sampling, const std::function<double()>& sample);
 

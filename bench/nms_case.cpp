@@ -86,16 +86,15 @@ class NmsCase final : public Case {
         official_(std::move(official)),
         measured_(problem_),
         reference_(problem_),
-        inputs_{device.copy_of(problem_.boxes), device.copy_of(problem_.scores),
-                device.copy_of(problem_.classes), device.copy_of(problem_.counts)},
+        inputs_{device.input_of(problem_.boxes), device.input_of(problem_.scores),
+                device.input_of(problem_.classes), device.input_of(problem_.counts)},
         outputs_{device.copy_of(measured_.count), device.copy_of(measured_.indices),
                  device.copy_of(measured_.boxes), device.copy_of(measured_.scores),
                  device.copy_of(measured_.classes)},
-        device_call_(problem_, device_arrays()),
         reference_call_(problem_, host_arrays()) {
     if (!device.is_cuda()) return;
     std::size_t bytes = 0;
-    require_ok(nms_workspace_size(problem_.options, device_call_.input, &bytes));
+    require_ok(nms_workspace_size(problem_.options, reference_call_.input, &bytes));
     workspace_ = device.allocate(bytes);
   }
 
@@ -105,12 +104,16 @@ class NmsCase final : public Case {
   }
 
   Status run() override {
-    return nms(problem_.options, device_call_.input, device_call_.output,
-               device_.execution(workspace_));
+    const NmsCall call(problem_, device_arrays());
+    return nms(problem_.options, call.input, call.output, device_.execution(workspace_));
   }
 
   Status run_reference() override {
     return reference::nms(problem_.options, reference_call_.input, reference_call_.output);
+  }
+
+  Status run_cpu() override {
+    return nms(problem_.options, reference_call_.input, reference_call_.output, Execution::cpu());
   }
 
   Check check() override {
@@ -216,7 +219,6 @@ class NmsCase final : public Case {
   HostOutputs reference_;
   Buffer inputs_[4];   // boxes, scores, classes, counts
   Buffer outputs_[5];  // count, indices, boxes, scores, classes
-  NmsCall device_call_;
   NmsCall reference_call_;
   Buffer workspace_;
 };

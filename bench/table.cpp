@@ -7,21 +7,6 @@
 namespace cudet::bench {
 namespace {
 
-struct Column {
-  const char* title;
-  std::size_t width;
-  bool left;
-};
-
-// Name and shape take the width of the longest workload; the note has no end.
-constexpr Column kColumns[] = {
-    {"workload", 0, true}, {"shape", 0, true},    {"check", 18, true},   {"kept", 6, false},
-    {"median", 8, false},  {"spread", 7, false},  {"samples", 7, false}, {"bytes", 7, false},
-    {"GB/s", 8, false},    {"speedup", 8, false}, {"note", 0, true},
-};
-constexpr std::size_t kNameColumn = 0;
-constexpr std::size_t kShapeColumn = 1;
-
 /// A number with this many significant digits, or all of those before the point where there are
 /// more.
 std::string with_digits(double value, int digits) {
@@ -39,11 +24,102 @@ std::string with_unit(double value, const char* const* units, int digits) {
   return with_digits(value, digits) + " " + units[unit];
 }
 
-std::size_t longest(const std::vector<Workload>& workloads, std::string Workload::*field,
-                    std::size_t least) {
+constexpr const char* kNothing = "-";
+
+std::string time_cell(const Summary& time) {
+  return time.samples > 0 ? format_seconds(time.median) : kNothing;
+}
+
+/// How much longer something takes than the measured call.
+std::string ratio_cell(const Summary& other, const Summary& measured) {
+  if (other.samples == 0 || measured.median <= 0.0) return kNothing;
+  return with_digits(other.median / measured.median, 3) + " x";
+}
+
+std::string share_cell(double share) {
+  return share > 0.0 ? with_digits(100.0 * share, 2) + " %" : kNothing;
+}
+
+std::string check_cell(const Result& result) {
+  if (result.outcome == Outcome::skipped) return "skipped";
+  return result.check.empty() ? "FAILED" : result.check;
+}
+
+struct Column {
+  const char* title;
+  std::size_t width;  ///< at least
+  bool left;
+  bool cuda_only;
+  std::string (*cell)(const Result&, const TableStyle&);
+};
+
+constexpr std::size_t kNameColumn = 0;
+constexpr std::size_t kShapeColumn = 1;
+
+using Style = TableStyle;
+
+constexpr Column kColumns[] = {
+    {"workload", 8, true, false, [](const Result& r, const Style&) { return r.name; }},
+    {"shape", 5, true, false, [](const Result& r, const Style&) { return r.shape; }},
+    {"check", 18, true, false, [](const Result& r, const Style&) { return check_cell(r); }},
+    {"kept", 6, false, false,
+     [](const Result& r, const Style&) {
+       return r.kept.has_value() ? fmt::format("{}", *r.kept) : std::string(kNothing);
+     }},
+    {"warm", 8, false, false,
+     [](const Result& r, const Style&) { return time_cell(r.times.warm); }},
+    {"spread", 7, false, false,
+     [](const Result& r, const Style&) {
+       if (r.times.warm.samples == 0) return std::string(kNothing);
+       return fmt::format("{:.1f} %", 100.0 * r.times.warm.spread);
+     }},
+    {"cold", 8, false, false,
+     [](const Result& r, const Style&) { return time_cell(r.times.cold); }},
+    {"graph", 8, false, true,
+     [](const Result& r, const Style&) { return time_cell(r.times.graph); }},
+    {"bytes", 7, false, false,
+     [](const Result& r, const Style&) {
+       return r.compulsory_bytes > 0.0 ? format_bytes(r.compulsory_bytes) : std::string(kNothing);
+     }},
+    {"memory", 7, false, false,
+     [](const Result& r, const Style& style) {
+       return share_cell(share_of_bandwidth(r, style.limits));
+     }},
+    {"arith", 7, false, false,
+     [](const Result& r, const Style& style) {
+       return share_cell(share_of_arithmetic(r, style.limits));
+     }},
+    {"baseline", 8, false, false,
+     [](const Result& r, const Style&) { return ratio_cell(r.times.baseline, r.times.warm); }},
+    {"cpu", 8, false, true,
+     [](const Result& r, const Style&) { return ratio_cell(r.times.cpu, r.times.warm); }},
+    {"reference", 9, false, false,
+     [](const Result& r, const Style&) { return ratio_cell(r.times.reference, r.times.warm); }},
+    {"note", 0, true, false, [](const Result& r, const Style&) { return r.note; }},
+};
+constexpr std::size_t kColumnCount = sizeof(kColumns) / sizeof(kColumns[0]);
+
+std::size_t longest(const std::vector<Workload>& workloads, std::string Workload::*field) {
+  std::size_t length = 0;
   for (const Workload& workload : workloads)
-    least = std::max(least, (workload.*field).size());
-  return least;
+    length = std::max(length, (workload.*field).size());
+  return length;
+}
+
+std::string lines_indented(const std::string& text) {
+  std::string result = "    ";
+  for (const char c : text) {
+    result += c;
+    if (c == '\n') result += "    ";
+  }
+  return result;
+}
+
+/// The least time that a limit allows, with its name.
+std::string floor_text(const char* name, double amount, double limit, const Summary& time) {
+  const double seconds = amount / limit;
+  return fmt::format("{}: at least {}, {:.1f} % of the time taken\n", name, format_seconds(seconds),
+                     100.0 * seconds / time.median);
 }
 
 }  // namespace
@@ -58,10 +134,14 @@ std::string format_bytes(double bytes) {
   return with_unit(bytes, kUnits, 3);
 }
 
-ResultTable::ResultTable(std::FILE* file, const std::vector<Workload>& workloads)
-    : file_(file),
-      name_width_(longest(workloads, &Workload::name, 8)),
-      shape_width_(longest(workloads, &Workload::shape, 5)) {}
+ResultTable::ResultTable(std::FILE* file, const std::vector<Workload>& workloads,
+                         const TableStyle& style)
+    : file_(file), style_(style) {
+  for (const Column& column : kColumns)
+    widths_.push_back(column.width);
+  widths_[kNameColumn] = std::max(widths_[kNameColumn], longest(workloads, &Workload::name));
+  widths_[kShapeColumn] = std::max(widths_[kShapeColumn], longest(workloads, &Workload::shape));
+}
 
 void ResultTable::print_header() const {
   std::vector<std::string> cells;
@@ -71,59 +151,97 @@ void ResultTable::print_header() const {
 }
 
 void ResultTable::print(const Result& result) const {
-  const bool timed = result.outcome == Outcome::timed;
-  const auto if_timed = [timed](std::string text) { return timed ? text : std::string("-"); };
-  const double seconds = result.measured.median;
-  const std::string check = result.outcome == Outcome::skipped ? "skipped"
-                            : result.check.empty()             ? "FAILED"
-                                                               : result.check;
-  print_cells({result.name, result.shape, check,
-               result.kept.has_value() ? fmt::format("{}", *result.kept) : "-",
-               if_timed(format_seconds(seconds)),
-               if_timed(fmt::format("{:.1f} %", 100.0 * result.measured.spread)),
-               if_timed(fmt::format("{}", result.measured.samples)),
-               if_timed(format_bytes(result.compulsory_bytes)),
-               if_timed(with_digits(result.compulsory_bytes / seconds * 1e-9, 3)),
-               if_timed(with_digits(result.reference.median / seconds, 3) + " x"), result.note});
+  std::vector<std::string> cells;
+  for (const Column& column : kColumns)
+    cells.push_back(column.cell(result, style_));
+  print_cells(cells);
+}
+
+void ResultTable::print_explanation(const Result& result) const {
+  std::string text = result.explanation;
+  if (!text.empty()) text += '\n';
+  const Summary& time = result.times.warm;
+  if (time.samples > 0) {
+    text += fmt::format("{} samples; median known to {:.2f} %\n", time.samples,
+                        100.0 * time.median_error());
+    text += floor_text("memory", result.compulsory_bytes, style_.limits.bytes_per_second, time);
+    if (result.operations > 0.0) {
+      text +=
+          floor_text("arithmetic", result.operations, style_.limits.operations_per_second, time);
+    }
+  }
+  if (result.graph_nodes > 0) {
+    text += fmt::format("a graph of the call has {} nodes\n", result.graph_nodes);
+  }
+  if (text.empty()) return;
+  text.pop_back();
+  fmt::print(file_, "{}\n", lines_indented(text));
+  std::fflush(file_);
 }
 
 void ResultTable::print_legend() const {
   fmt::print(
       file_,
       "\n"
-      "check    the result was compared before timing: = bit for bit, ~ within the documented\n"
-      "         accuracy, with cudet::reference and, where it says so, with the boxes that the\n"
-      "         detector's own post-processing keeps (their number)\n"
-      "kept     boxes that NMS keeps, over all images\n"
-      "median   of the times of single calls, memory caches warm\n"
-      "spread   interquartile range / median\n"
-      "bytes    that any implementation must read or write: inputs and outputs once\n"
-      "GB/s     these bytes / median\n"
-      "speedup  median of cudet::reference on this CPU / median\n");
+      "check      the result was compared before timing: = bit for bit, ~ within the documented\n"
+      "           accuracy, with cudet::reference and, where it says so, with the boxes that the\n"
+      "           detector's own post-processing keeps (their number)\n"
+      "kept       boxes that NMS keeps, over all images\n"
+      "warm       median time of a call, calls in a row; spread: interquartile range / median\n"
+      "cold       the same of single calls, with inputs and outputs that no cache holds\n"
+      "{}"
+      "bytes      that any implementation must read or write: inputs and outputs once\n"
+      "memory     part of the rate of a copy, measured in this run, that these bytes reach;\n"
+      "           more than all of it where they stay in a cache\n"
+      "arith      part of the rate of multiply-adds in registers, measured in this run\n"
+      "baseline   how many times as long a plain implementation takes on the device\n"
+      "{}"
+      "reference  how many times as long cudet::reference takes on this CPU\n",
+      style_.cuda ? "graph      the same as warm, the call being replayed from a CUDA graph\n" : "",
+      style_.cuda ? "cpu        how many times as long the CPU mode takes, Execution::cpu()\n"
+                  : "");
 }
 
 void ResultTable::print_cells(const std::vector<std::string>& cells) const {
   std::string line;
-  for (std::size_t i = 0; i < cells.size(); ++i) {
+  for (std::size_t i = 0; i < kColumnCount; ++i) {
     const Column& column = kColumns[i];
-    const std::size_t width = i == kNameColumn    ? name_width_
-                              : i == kShapeColumn ? shape_width_
-                                                  : column.width;
+    if (column.cuda_only && !style_.cuda) continue;
     if (i > 0) line += "  ";
-    line += column.left ? fmt::format("{:<{}}", cells[i], width)
-                        : fmt::format("{:>{}}", cells[i], width);
+    line += column.left ? fmt::format("{:<{}}", cells[i], widths_[i])
+                        : fmt::format("{:>{}}", cells[i], widths_[i]);
   }
   line.erase(line.find_last_not_of(' ') + 1);
   fmt::print(file_, "{}\n", line);
   std::fflush(file_);
 }
 
+std::string markdown_table(const std::vector<Result>& results, const TableStyle& style) {
+  std::string titles = "|";
+  std::string rule = "|";
+  for (const Column& column : kColumns) {
+    if (column.cuda_only && !style.cuda) continue;
+    titles += fmt::format(" {} |", column.title);
+    rule += column.left ? "---|" : "---:|";
+  }
+  std::string text = titles + "\n" + rule + "\n";
+  for (const Result& result : results) {
+    text += '|';
+    for (const Column& column : kColumns) {
+      if (column.cuda_only && !style.cuda) continue;
+      text += fmt::format(" {} |", column.cell(result, style));
+    }
+    text += '\n';
+  }
+  return text;
+}
+
 void print_list(std::FILE* file, const std::vector<Workload>& workloads) {
-  const std::size_t name_width = longest(workloads, &Workload::name, 0);
-  const std::size_t shape_width = longest(workloads, &Workload::shape, 0);
+  const std::size_t name_width = longest(workloads, &Workload::name);
+  const std::size_t shape_width = longest(workloads, &Workload::shape);
   for (const Workload& workload : workloads) {
-    fmt::print(file, "{:<{}}  {:<{}}  {}\n", workload.name, name_width, workload.shape, shape_width,
-               workload.description);
+    fmt::print(file, "{:<{}}  {:<8}  {:<{}}  {}\n", workload.name, name_width,
+               to_string(workload.type), workload.shape, shape_width, workload.description);
   }
 }
 

@@ -1,7 +1,8 @@
-// Results as a table for people.
+// Results as a table for people: plain text, row by row, or Markdown.
 #pragma once
 
-#include "runner.h"
+#include "limits.h"
+#include "result.h"
 #include "workload.h"
 
 #include <cstddef>
@@ -11,13 +12,22 @@
 
 namespace cudet::bench {
 
+/// What of a row depends on the run.
+struct TableStyle {
+  bool cuda = false;  ///< the device is a GPU: more columns
+  Limits limits;
+};
+
 /// Prints a row as soon as it is known; the widths follow from the workloads that will come.
 class ResultTable {
  public:
-  ResultTable(std::FILE* file, const std::vector<Workload>& workloads);
+  ResultTable(std::FILE* file, const std::vector<Workload>& workloads, const TableStyle& style);
 
   void print_header() const;
   void print(const Result& result) const;
+
+  /// What --explain adds to a row.
+  void print_explanation(const Result& result) const;
 
   /// What the columns mean.
   void print_legend() const;
@@ -26,11 +36,14 @@ class ResultTable {
   void print_cells(const std::vector<std::string>& cells) const;
 
   std::FILE* file_;
-  std::size_t name_width_;
-  std::size_t shape_width_;
+  TableStyle style_;
+  std::vector<std::size_t> widths_;
 };
 
-/// Names, shapes and descriptions, for --list.
+/// All rows as a Markdown table.
+std::string markdown_table(const std::vector<Result>& results, const TableStyle& style);
+
+/// Names, types, shapes and descriptions, for --list.
 void print_list(std::FILE* file, const std::vector<Workload>& workloads);
 
 /// A duration with four digits and the unit that suits it, for example "12.34 us".

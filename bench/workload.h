@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cudet/status.h>
+#include <cudet/tensor.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -23,7 +24,9 @@ struct Check {
   std::optional<std::int64_t> kept;  ///< boxes kept, over all images; none where that says nothing
 };
 
-/// Inputs and outputs of one workload, ready to run on the device that it was built for.
+/// Inputs and outputs of one workload, ready to run on the device that it was built for. Inputs on
+/// the device come from Device::input_of, and their pointers are asked for in every run, so that
+/// calls may be given copies that no cache holds.
 class Case {
  public:
   virtual ~Case() = default;
@@ -37,20 +40,43 @@ class Case {
   /// The same by cudet::reference, on the host.
   virtual Status run_reference() = 0;
 
+  /// The same by Execution::cpu(), on the host, into the results of run_reference().
+  virtual Status run_cpu() { return none("this workload has no call of the CPU mode"); }
+
+  /// The same by a plain implementation of the usual design, on the device, into the outputs of
+  /// run(): something to compare with.
+  virtual Status run_baseline() { return none("this workload has no baseline"); }
+
   /// Compares what run() left on the device with what run_reference() left on the host, and with
   /// the official result where there is one.
   virtual Check check() = 0;
 
+  /// The same after run_baseline(), which may leave out or round differently what it is free to.
+  virtual Check check_baseline() { return check(); }
+
   /// Bytes that every implementation must read or write: inputs once, outputs once.
   virtual double compulsory_bytes() const = 0;
+
+  /// Arithmetic operations that every implementation must do, a fused multiply-add being two; 0
+  /// where there is no such number that does not depend on the algorithm.
+  virtual double operations() const { return 0.0; }
+
+  /// For --explain: which kernel was chosen and why, how much it does; may be of several lines.
+  virtual std::string explanation() const { return std::string(); }
+
+ private:
+  static Status none(const char* what) {
+    return Status::error(StatusCode::unsupported, "%s", what);
+  }
 };
 
 struct Workload {
-  std::string name;              ///< for example "nms/yolo"; what --filter looks at
-  std::string description;       ///< one line for --list
-  std::string shape;             ///< for example "1 x 8400"
-  std::size_t host_bytes = 0;    ///< memory that the case takes on the host, roughly
-  std::size_t device_bytes = 0;  ///< and on the device
+  std::string name;                   ///< for example "nms/yolo"; what --filter looks at
+  std::string description;            ///< one line for --list
+  std::string shape;                  ///< for example "1 x 8400"
+  DataType type = DataType::float32;  ///< of what there is most of; what --dtype looks at
+  std::size_t host_bytes = 0;         ///< memory that the case takes on the host, roughly
+  std::size_t device_bytes = 0;       ///< and on the device
   bool in_quick_run = true;
   std::string obstacle;  ///< why it cannot be built at all, empty where it can
   std::function<std::unique_ptr<Case>(Device&)> build;

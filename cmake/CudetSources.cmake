@@ -17,6 +17,7 @@ set(cudet_host_sources
     src/depthwise_conv_backward.cpp
     src/depthwise_conv_backward_plan.cpp
     src/depthwise_conv_check.cpp
+    src/depthwise_conv_plan.cpp
     src/focal_loss.cpp
     src/focal_loss_check.cpp
     src/iou.cpp

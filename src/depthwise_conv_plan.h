@@ -55,7 +55,14 @@ Status check_depthwise_conv_limits(const char* operation, const DepthwiseConvSha
 struct DepthwiseConvPlan {
   DepthwiseConvShape shape;
   DepthwiseConvKernel kernel = DepthwiseConvKernel::generic;
-  std::size_t workspace_bytes = 0;
+  unsigned blocks = 0;  ///< of the grid; 0 where there is nothing to compute
+  unsigned blocks_per_image = 0;
+  unsigned items = 0;               ///< of an image: what a thread works on
+  int strip_rows = 0;               ///< output rows of an item
+  int strips = 0;                   ///< of a plane
+  int column_groups = 0;            ///< of a row
+  unsigned pool_pieces = 0;         ///< sums of which a plane's is made
+  std::size_t workspace_bytes = 0;  ///< float32 [n c m, pool_pieces], at least
 };
 
 /// Chooses the kernel for a checked shape, or takes the forced one. The workspace depends on the

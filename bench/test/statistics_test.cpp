@@ -34,6 +34,15 @@ TEST(Statistics, NothingIsNoSamples) {
   EXPECT_EQ(summarize({}).samples, 0);
 }
 
+TEST(Statistics, RepeatedMeasurementsShowTheirRange) {
+  const Summary combined = combine({{5, 10.0, 0.01}, {7, 12.0, 0.02}, {9, 11.0, 0.03}});
+  EXPECT_EQ(combined.samples, 21);
+  EXPECT_DOUBLE_EQ(combined.median, 11.0);
+  EXPECT_DOUBLE_EQ(combined.spread, 2.0 / 11.0);
+  EXPECT_DOUBLE_EQ(combine({{5, 10.0, 0.25}, {5, 10.0, 0.5}}).spread, 0.5);
+  EXPECT_EQ(combine({}).samples, 0);
+}
+
 TEST(Measure, EqualSamplesStopAtTheMinimum) {
   Sampling sampling;
   sampling.warm_up = 3;
