@@ -92,8 +92,7 @@ bool are_rows_aligned(const Call& call, const GradientSource& gradient, const vo
 /// As many images as 32-bit numbers of threads reach.
 unsigned images_at_once(std::int64_t images, std::int64_t image_threads) {
   constexpr std::int64_t kMostThreads = std::int64_t{1} << 31;
-  return static_cast<unsigned>(
-      std::clamp<std::int64_t>(kMostThreads / image_threads, 1, images));
+  return static_cast<unsigned>(std::clamp<std::int64_t>(kMostThreads / image_threads, 1, images));
 }
 
 LaunchConfig grid_of(unsigned images, unsigned image_threads, int block) {
@@ -191,9 +190,8 @@ Status enqueue_grad_x(const Call& call) {
 
 Status clear_arrived(const Call& call, unsigned* arrived) {
   if (call.plan.splits == 1) return Status();
-  const cudaError_t error =
-      cudaMemsetAsync(arrived, 0, static_cast<std::size_t>(call.plan.groups) * sizeof(unsigned),
-                      call.stream);
+  const cudaError_t error = cudaMemsetAsync(
+      arrived, 0, static_cast<std::size_t>(call.plan.groups) * sizeof(unsigned), call.stream);
   if (error == cudaSuccess) return Status();
   (void)cudaGetLastError();
   return cuda_failure(kOperation, "clearing the counters of blocks", error);
@@ -246,7 +244,11 @@ Status depthwise_conv_backward(const DepthwiseConvBackwardPlan& plan,
                                const Execution& execution) noexcept {
   const DepthwiseConvShape& shape = plan.shape;
   if (shape.out_channels() == 0) return Status();
-  const Call call = {plan,   options, input, output, WorkspaceLayout::align(execution.workspace()),
+  const Call call = {plan,
+                     options,
+                     input,
+                     output,
+                     WorkspaceLayout::align(execution.workspace()),
                      execution.stream()};
   if (plan.gradient_pass && shape.n > 0) CUDET_RETURN_IF_ERROR(enqueue_gradient_pass(call));
   if (output.grad_x.present()) CUDET_RETURN_IF_ERROR(enqueue_grad_x(call));

@@ -95,8 +95,8 @@ __global__ void __launch_bounds__(kGradXThreads)
     for (int t = first_row; t <= last_row; ++t) {
       Floats<kLeft + 4 + kRight> g = {};
       if (static_cast<unsigned>(t) < static_cast<unsigned>(geometry.oh)) {
-        load_gradient_piece<kLeft, 4, kRight, kChannelsLast, T>(
-            parameters.gradient, gradient_row, first_gradient, gradient_access, g);
+        load_gradient_piece<kLeft, 4, kRight, kChannelsLast, T>(parameters.gradient, gradient_row,
+                                                                first_gradient, gradient_access, g);
       }
       gradient_row += geometry.y.row;
 #pragma unroll

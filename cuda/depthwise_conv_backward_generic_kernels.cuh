@@ -95,10 +95,10 @@ __global__ void __launch_bounds__(kGenericThreads)
     }
     float v = 0.0f;
     for (int p = rows.begin; p < rows.end; ++p) {
-      const T* weight = static_cast<const T*>(parameters.weight) +
-                        static_cast<long long>(place.channel) * geometry.weight_channel +
-                        static_cast<long long>(p * geometry.kernel_w + columns.begin) *
-                            geometry.weight_tap;
+      const T* weight =
+          static_cast<const T*>(parameters.weight) +
+          static_cast<long long>(place.channel) * geometry.weight_channel +
+          static_cast<long long>(p * geometry.kernel_w + columns.begin) * geometry.weight_tap;
       const T* x = static_cast<const T*>(parameters.x) + image * geometry.x.image +
                    place.channel / geometry.multiplier * geometry.x.channel +
                    (top + p * geometry.dilation_h) * geometry.x.row +
@@ -112,9 +112,8 @@ __global__ void __launch_bounds__(kGenericThreads)
     if (parameters.bias != nullptr) {
       v += load_real(parameters.bias, parameters.bias_type, place.channel);
     }
-    parameters.result[output] =
-        to_float(static_cast<const T*>(gradient.grad_output)[output]) *
-        activation_slope(gradient.activation, gradient.negative_slope, v);
+    parameters.result[output] = to_float(static_cast<const T*>(gradient.grad_output)[output]) *
+                                activation_slope(gradient.activation, gradient.negative_slope, v);
   }
 }
 
@@ -142,8 +141,8 @@ __global__ void __launch_bounds__(kGenericThreads)
   const unsigned first_image = index / parameters.grid.elements;
   if (first_image >= parameters.grid.images) return;
   const Place place = place_of(geometry.x, geometry.h, geometry.w, geometry.channels, element);
-  const TapWalk rows = walk_taps(place.row + geometry.pad_top, geometry.kernel_h,
-                                 geometry.stride_h, geometry.dilation_h, geometry.oh);
+  const TapWalk rows = walk_taps(place.row + geometry.pad_top, geometry.kernel_h, geometry.stride_h,
+                                 geometry.dilation_h, geometry.oh);
   const TapWalk columns = walk_taps(place.column + geometry.pad_left, geometry.kernel_w,
                                     geometry.stride_w, geometry.dilation_w, geometry.ow);
   const int first_channel = place.channel * geometry.multiplier;
@@ -154,10 +153,10 @@ __global__ void __launch_bounds__(kGenericThreads)
     for (int channel = first_channel; channel < first_channel + geometry.multiplier; ++channel) {
       int row = rows.output;
       for (int p = rows.first; p < rows.end; p += parameters.tap_step_h) {
-        const T* weight = static_cast<const T*>(parameters.weight) +
-                          static_cast<long long>(channel) * geometry.weight_channel +
-                          static_cast<long long>(p * geometry.kernel_w + columns.first) *
-                              geometry.weight_tap;
+        const T* weight =
+            static_cast<const T*>(parameters.weight) +
+            static_cast<long long>(channel) * geometry.weight_channel +
+            static_cast<long long>(p * geometry.kernel_w + columns.first) * geometry.weight_tap;
         long long output = image * geometry.y.image + channel * geometry.y.channel +
                            row * geometry.y.row + columns.output * geometry.y.column;
         for (int q = columns.first; q < columns.end; q += parameters.tap_step_w) {
@@ -181,8 +180,8 @@ __device__ __forceinline__ float sum_of_tap(const GradWeightParameters& paramete
   if (!is_bias && parameters.x == nullptr) return 0.0f;
   const int top = tap / geometry.kernel_w * geometry.dilation_h - geometry.pad_top;
   const int left = tap % geometry.kernel_w * geometry.dilation_w - geometry.pad_left;
-  const Range columns = is_bias ? Range{0, geometry.ow}
-                                : range_of(left, geometry.stride_w, geometry.w, geometry.ow);
+  const Range columns =
+      is_bias ? Range{0, geometry.ow} : range_of(left, geometry.stride_w, geometry.w, geometry.ow);
   const int column_step = geometry.stride_w * geometry.x.column;
   float sum = 0.0f;
   for (long long line = first; line < last; line += slices) {

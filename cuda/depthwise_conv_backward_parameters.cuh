@@ -47,16 +47,14 @@ __device__ __forceinline__ float activation_slope(Activation activation, float n
     case Activation::silu: {
       // Beyond the limits the slope is 0 or 1 to the last bit; infinities would meet zeros.
       const float bounded = v < -100.0f ? -100.0f : v > 100.0f ? 100.0f : v;
-      const float sigmoid =
-          approximate_reciprocal(1.0f + approximate_exp2(-1.44269504f * bounded));
+      const float sigmoid = approximate_reciprocal(1.0f + approximate_exp2(-1.44269504f * bounded));
       return sigmoid * fmaf(bounded, 1.0f - sigmoid, 1.0f);
     }
     case Activation::hardswish:
       return v < -3.0f ? 0.0f : v <= 3.0f ? fmaf(v, 1.0f / 3.0f, 0.5f) : 1.0f;
     case Activation::gelu: {
       const float bounded = v < -14.0f ? -14.0f : v > 14.0f ? 14.0f : v;
-      const float density =
-          0.398942280f * approximate_exp2(-0.721347520f * bounded * bounded);
+      const float density = 0.398942280f * approximate_exp2(-0.721347520f * bounded * bounded);
       return fmaf(bounded, density, 0.5f * erfcf(-0.707106781f * bounded));
     }
     default:

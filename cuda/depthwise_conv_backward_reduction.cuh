@@ -53,8 +53,8 @@ __device__ __forceinline__ void finish_weights(const GradWeightParameters& param
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
-    is_last = reduction.splits == 1 ||
-              atomicAdd(reduction.arrived + group, 1u) == reduction.splits - 1;
+    is_last =
+        reduction.splits == 1 || atomicAdd(reduction.arrived + group, 1u) == reduction.splits - 1;
   }
   __syncthreads();
   if (!is_last) return;
@@ -76,9 +76,8 @@ __device__ __forceinline__ void finish_weights(const GradWeightParameters& param
     }
     if (tap < taps) {
       if (reduction.grad_weight == nullptr) continue;
-      const long long index =
-          static_cast<long long>(channel) * geometry.weight_channel +
-          static_cast<long long>(tap) * geometry.weight_tap;
+      const long long index = static_cast<long long>(channel) * geometry.weight_channel +
+                              static_cast<long long>(tap) * geometry.weight_tap;
       store_real(reduction.grad_weight, reduction.weight_type, index, static_cast<float>(sum));
     } else if (reduction.grad_bias != nullptr) {
       store_real(reduction.grad_bias, reduction.bias_type, channel, static_cast<float>(sum));

@@ -78,7 +78,7 @@ __device__ __forceinline__ void add_strip(const GradWeightParameters& parameters
           static_cast<unsigned>(row) < static_cast<unsigned>(geometry.h)) {
         Floats<Window::kColumns> x;
         load_piece<Window::kPadding, 4 * S, Window::kRight, kChannelsLast>(x_row, first_x, access,
-                                                                          x);
+                                                                           x);
 #pragma unroll
         for (int d = 0; d < Window::kRows; ++d) {
           const int p = S * d + a;
@@ -186,15 +186,14 @@ __global__ void __launch_bounds__(kGradWeightMaxThreads)
   const long long first = share * split;
   const long long last = min(pieces, first + share);
   const unsigned step = kChannelsLast ? blockDim.x / kWarpSize : blockDim.x;
-  Floats<K * K + 1> sums = {};
+  Floats<K* K + 1> sums = {};
   if (channel < geometry.out_channels) {
     for (long long piece = first + (kChannelsLast ? threadIdx.x / kWarpSize : threadIdx.x);
          piece < last; piece += step) {
       const long long image = piece / image_pieces;
       const auto rest = static_cast<unsigned>(piece - image * image_pieces);
       const auto groups = static_cast<unsigned>(parameters.column_groups);
-      add_strip<T, K, S, kChannelsLast>(parameters, channel, image,
-                                        static_cast<int>(rest / groups),
+      add_strip<T, K, S, kChannelsLast>(parameters, channel, image, static_cast<int>(rest / groups),
                                         static_cast<int>(rest % groups), sums);
     }
   }

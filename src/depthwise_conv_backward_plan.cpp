@@ -38,8 +38,7 @@ DepthwiseConvKernel window_of(const DepthwiseConvShape& shape) {
 
 Status choose(const DepthwiseConvShape& shape, DepthwiseConvKernel forced, bool takes_window,
               DepthwiseConvKernel* kernel) {
-  const DepthwiseConvKernel best =
-      takes_window ? window_of(shape) : DepthwiseConvKernel::generic;
+  const DepthwiseConvKernel best = takes_window ? window_of(shape) : DepthwiseConvKernel::generic;
   *kernel = forced == DepthwiseConvKernel::automatic ? best : forced;
   if (*kernel == best || *kernel == DepthwiseConvKernel::generic) return Status();
   return Status::error(StatusCode::unsupported, "%s: kernel %s does not take this call", kOperation,
@@ -92,8 +91,8 @@ std::int64_t plan_grad_weight(DepthwiseConvBackwardPlan* plan) {
     plan->weight_threads =
         static_cast<int>(kLanes * std::clamp<std::int64_t>(divide_up(pieces, kLanes), 1, 4));
   }
-  const std::int64_t sums = (std::int64_t{shape.kernel_h} * shape.kernel_w + 1) *
-                            (channels_last ? kLanes : 1);
+  const std::int64_t sums =
+      (std::int64_t{shape.kernel_h} * shape.kernel_w + 1) * (channels_last ? kLanes : 1);
   const std::int64_t most_blocks = 2 * kWantedThreads / (channels_last ? 256 : kLanes);
   const std::int64_t extra =
       std::min(2 * kWantedThreads / plan->weight_threads, kMostExtraSums / sums);
@@ -124,14 +123,13 @@ Status make_depthwise_conv_backward_plan(const DepthwiseConvShape& shape,
     CUDET_RETURN_IF_ERROR(choose(shape, options.kernel, takes_window, &kernels.grad_x));
   }
   if (with_weight) {
-    CUDET_RETURN_IF_ERROR(
-        choose(shape, options.kernel, has_window(shape), &kernels.grad_weight));
+    CUDET_RETURN_IF_ERROR(choose(shape, options.kernel, has_window(shape), &kernels.grad_weight));
   }
   if (shape.out_channels() == 0) return Status();
   // The generic kernels read every element once a tap, too often for the activation's slope.
-  plan->gradient_pass = activated && (plan->recomputes ||
-                                      kernels.grad_x == DepthwiseConvKernel::generic ||
-                                      kernels.grad_weight == DepthwiseConvKernel::generic);
+  plan->gradient_pass =
+      activated && (plan->recomputes || kernels.grad_x == DepthwiseConvKernel::generic ||
+                    kernels.grad_weight == DepthwiseConvKernel::generic);
   WorkspaceLayout layout;
   if (output.grad_x.present()) plan_grad_x(plan);
   if (with_weight) {

@@ -89,11 +89,11 @@ struct DepthwiseConvBackwardPlan {
   int column_shift = 0;  ///< columns of grad_x that the first thread of a row has left of the image
   int gradient_shift = 0;  ///< its first column of the gradient
 
-  DepthwiseStrips weight;     ///< of the outputs, for grad_weight
-  int weight_threads = 0;     ///< of a block
-  std::int64_t groups = 0;    ///< of channels, each with blocks of its own
-  std::int64_t splits = 0;    ///< blocks for a group
-  std::size_t gradient = 0;   ///< offsets in the workspace
+  DepthwiseStrips weight;    ///< of the outputs, for grad_weight
+  int weight_threads = 0;    ///< of a block
+  std::int64_t groups = 0;   ///< of channels, each with blocks of its own
+  std::int64_t splits = 0;   ///< blocks for a group
+  std::size_t gradient = 0;  ///< offsets in the workspace
   std::size_t partials = 0;
   std::size_t arrived = 0;
   std::size_t workspace_bytes = 0;
