@@ -214,6 +214,7 @@ Status enqueue_grad_weight(const Call& call) {
   reduction.bias_type = output.grad_bias.type();
   reduction.groups = static_cast<unsigned>(plan.groups);
   reduction.splits = static_cast<unsigned>(plan.splits);
+  parameters.share = plan.share;
   parameters.strip_rows = plan.weight.rows;
   parameters.strips = plan.weight.count;
   parameters.column_groups = plan.weight.column_groups;

@@ -37,7 +37,7 @@ struct GradXParameters {
 };
 
 template <class T, int K, int S, bool kChannelsLast>
-__global__ void __launch_bounds__(kGradXThreads)
+__global__ void __launch_bounds__(kGradXThreads, 1)
     window_grad_x_kernel(const GradXParameters parameters) {
   constexpr int P = K / 2;
   constexpr int kLeft = P / S;
@@ -75,52 +75,67 @@ __global__ void __launch_bounds__(kGradXThreads)
 
   const int first_column = column_group * kColumns - parameters.column_shift;
   const int first_gradient = column_group * 4 + parameters.gradient_shift;
+  const Piece piece =
+      make_piece<0, kColumns, 0>(first_column, geometry.w, geometry.x.column, parameters.vectors);
+  const Piece gradient_piece = make_piece<kLeft, 4, kRight>(first_gradient, geometry.ow,
+                                                            geometry.y.column, parameters.vectors);
   const int begin = strip * parameters.strip_rows;
-  const int end = min(begin + parameters.strip_rows, geometry.h);
+  const auto rows = static_cast<unsigned>(min(parameters.strip_rows, geometry.h - begin));
   const int first_row = divide_up<S>(begin + geometry.pad_top - (K - 1));
-  const int last_row = divide_down<S>(end - 1 + geometry.pad_top);
-  const RowAccess gradient_access = {geometry.ow, geometry.y.column, parameters.vectors};
-  const RowAccess access = {geometry.w, geometry.x.column, parameters.vectors};
+  const int last_row = divide_down<S>(begin + static_cast<int>(rows) - 1 + geometry.pad_top);
+  const auto gradient_rows = static_cast<unsigned>(geometry.oh);
 
   for (long long image = first_image; image < geometry.n; image += parameters.images) {
-    long long gradient_row = image * geometry.y.image +
-                             static_cast<long long>(channel) * geometry.y.channel +
-                             static_cast<long long>(first_row) * geometry.y.row;
-    int row = S * first_row - geometry.pad_top;
-    T* out = static_cast<T*>(parameters.grad_x) + image * geometry.x.image +
+    GradientWalk<T> walk = walk_gradient<T>(
+        parameters.gradient,
+        image * geometry.y.image + static_cast<long long>(channel) * geometry.y.channel +
+            static_cast<long long>(first_row) * geometry.y.row +
+            static_cast<long long>(first_gradient) * geometry.y.column,
+        geometry.y.row);
+    // Of the strip: its first rows are not complete before they have met all rows of g.
+    int row = S * first_row - geometry.pad_top - begin;
+    T* own = static_cast<T*>(parameters.grad_x) + image * geometry.x.image +
              static_cast<long long>(channel) * geometry.x.channel +
-             static_cast<long long>(row) * geometry.x.row;
+             static_cast<long long>(begin + row) * geometry.x.row +
+             static_cast<long long>(first_column) * geometry.x.column;
+    const long long row_step = geometry.x.row;
     Floats<kColumns> sums[static_cast<std::size_t>(K)] = {};
 #pragma unroll 1
     for (int t = first_row; t <= last_row; ++t) {
-      Floats<kLeft + 4 + kRight> g = {};
-      if (static_cast<unsigned>(t) < static_cast<unsigned>(geometry.oh)) {
-        load_gradient_piece<kLeft, 4, kRight, kChannelsLast, T>(parameters.gradient, gradient_row,
-                                                                first_gradient, gradient_access, g);
-      }
-      gradient_row += geometry.y.row;
+      if (static_cast<unsigned>(t) < gradient_rows) {
+        Floats<kLeft + 4 + kRight> g;
+        load_piece<kLeft, 4, kRight, kChannelsLast>(walk, gradient_piece, g);
 #pragma unroll
-      for (int p = 0; p < K; ++p) {
+        for (int p = 0; p < K; ++p) {
 #pragma unroll
-        for (int c = 0; c < kColumns; ++c) {
-          float sum = p + S < K ? sums[p + S < K ? p + S : 0][c] : 0.0f;
+          for (int c = 0; c < kColumns; ++c) {
+            float sum = p + S < K ? sums[p + S < K ? p + S : 0][c] : 0.0f;
 #pragma unroll
-          for (int q = 0; q < K; ++q) {
-            // Column c is the padded one c + P, up to a multiple of S; tap q hits it from here:
-            constexpr int kFar = S * K;  // keeps the division's operands from being negative
-            const int from = c + P - q + kFar;
-            if (from % S == 0) sum = fmaf(weight[p][q], g[from / S - K + kLeft], sum);
+            for (int q = 0; q < K; ++q) {
+              // Column c is the padded one c + P, up to a multiple of S; tap q hits it from here:
+              constexpr int kFar = S * K;  // keeps the division's operands from being negative
+              const int from = c + P - q + kFar;
+              if (from % S == 0) sum = fmaf(weight[p][q], g[from / S - K + kLeft], sum);
+            }
+            sums[p][c] = sum;
           }
-          sums[p][c] = sum;
+        }
+      } else {
+#pragma unroll
+        for (int p = 0; p < K; ++p) {
+#pragma unroll
+          for (int c = 0; c < kColumns; ++c)
+            sums[p][c] = p + S < K ? sums[p + S < K ? p + S : 0][c] : 0.0f;
         }
       }
+      walk.next_row();
 #pragma unroll
       for (int a = 0; a < S; ++a) {
-        if (row >= begin && row < end) {
-          store_piece<kColumns, kChannelsLast>(out, first_column, access, sums[a]);
+        if (static_cast<unsigned>(row) < rows) {
+          store_piece<kColumns, kChannelsLast>(own, piece, sums[a]);
         }
         ++row;
-        out += geometry.x.row;
+        own += row_step;
       }
     }
   }

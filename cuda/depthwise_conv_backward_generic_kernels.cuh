@@ -227,9 +227,8 @@ __global__ void __launch_bounds__(kGenericThreads)
   const bool has_channel = channel < geometry.out_channels;
   const unsigned split = blockIdx.x / reduction.groups;
   const long long lines = static_cast<long long>(geometry.n) * geometry.oh;
-  const long long share = (lines + reduction.splits - 1) / reduction.splits;
-  const long long first = min(lines, share * split);
-  const long long last = min(lines, first + share);
+  const long long first = min(lines, parameters.share * split);
+  const long long last = min(lines, first + parameters.share);
   float* partials = block_partials<kChannelsLast>(parameters);
   if (slices > 1) {
     const int tap = worker % taps;

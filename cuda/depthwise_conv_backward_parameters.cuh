@@ -53,9 +53,16 @@ __device__ __forceinline__ float activation_slope(Activation activation, float n
     case Activation::hardswish:
       return v < -3.0f ? 0.0f : v <= 3.0f ? fmaf(v, 1.0f / 3.0f, 0.5f) : 1.0f;
     case Activation::gelu: {
+      // Abramowitz and Stegun 7.1.26 for the tail of the normal distribution, within 8e-8; its
+      // exponential is also that of the density.
       const float bounded = v < -14.0f ? -14.0f : v > 14.0f ? 14.0f : v;
-      const float density = 0.398942280f * approximate_exp2(-0.721347520f * bounded * bounded);
-      return fmaf(bounded, density, 0.5f * erfcf(-0.707106781f * bounded));
+      const float bell = approximate_exp2(-0.721347520f * bounded * bounded);
+      const float t = approximate_reciprocal(fmaf(0.231641888f, fabsf(bounded), 1.0f));
+      float tail = fmaf(t, 0.530702715f, -0.726576013f);
+      tail = fmaf(tail, t, 0.710706871f);
+      tail = fmaf(tail, t, -0.142248368f);
+      tail = fmaf(tail, t, 0.127414796f) * t * bell;
+      return fmaf(0.398942280f * bounded, bell, bounded > 0.0f ? 1.0f - tail : tail);
     }
     default:
       return 1.0f;

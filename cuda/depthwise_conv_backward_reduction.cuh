@@ -25,7 +25,8 @@ struct GradWeightParameters {
   GradientSource gradient;
   const void* x;  ///< null: grad_bias alone is wanted
   WeightReduction reduction;
-  int strip_rows, strips, column_groups;  ///< of the rows kernels
+  long long share;  ///< pieces of all images, or rows of outputs, that a split has
+  int strip_rows, strips, column_groups;  ///< of the window kernels
   bool vectors;  ///< rows begin at multiples of four elements, and so does the padded window
 };
 

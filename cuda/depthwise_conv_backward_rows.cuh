@@ -37,94 +37,149 @@ __device__ __forceinline__ void store_quad(T* address, const float (&x)[4]) {
   *reinterpret_cast<uint2*>(address) = {pack(x[0], x[1], T()), pack(x[2], x[3], T())};
 }
 
-/// How a kernel walks along rows.
-struct RowAccess {
-  int width;
-  int column;    ///< distance between columns; 1 unless channels are the neighbours in memory
-  bool vectors;  ///< rows, their width and `first` of every call are multiples of four elements
+/// A thread's piece of every row of a plane: kLeft columns of its left neighbour, kMiddle of its
+/// own and kRight of its right one. Those of the neighbours come from the first-level cache.
+struct Piece {
+  unsigned columns;  ///< bit k: column k of the piece lies in the image
+  int column_step;   ///< distance of columns; 1 unless channels are the neighbours in memory
+  bool vectors;  ///< rows, their width and the thread's own columns are fours on their alignment
 };
 
-/// x = elements first - kLeft to first + kMiddle + kRight - 1 of a row, 0 outside of it. A piece of
-/// kMiddle is this thread's, the others are its neighbours': they come from the first-level cache.
-template <int kLeft, int kMiddle, int kRight, bool kChannelsLast, class T>
-__device__ __forceinline__ void load_piece(const T* row, int first, const RowAccess& access,
-                                           Floats<kLeft + kMiddle + kRight>& x) {
+/// `first` is the thread's own first column.
+template <int kLeft, int kMiddle, int kRight>
+__device__ __forceinline__ Piece make_piece(int first, int width, int column_step, bool vectors) {
   static_assert(kLeft <= 4 && kMiddle % 4 == 0 && kRight <= 4);
+  unsigned columns = 0;
+#pragma unroll
+  for (int k = 0; k < kLeft + kMiddle + kRight; ++k) {
+    const bool exists = static_cast<unsigned>(first - kLeft + k) < static_cast<unsigned>(width);
+    columns |= exists ? 1u << k : 0u;
+  }
+  return {columns, column_step, vectors};
+}
+
+/// x[kStart ...] = kCount <= 4 neighbours that end or begin at a multiple of four.
+template <int kStart, int kCount, int kTotal, class T>
+__device__ __forceinline__ void load_beside(const T* address, Floats<kTotal>& x) {
+  if constexpr (kCount == 1) {
+    x[kStart] = to_float(__ldg(address));
+  } else {
+    // Both ends of a row's fours are whole vectors, of which some elements are not needed.
+    constexpr bool kIsLeft = kStart == 0;
+    float quad[4];
+    load_quad(kIsLeft ? address + (kCount - 4) : address, quad);
+#pragma unroll
+    for (int k = 0; k < kCount; ++k)
+      x[kStart + k] = quad[kIsLeft ? 4 - kCount + k : k];
+  }
+}
+
+/// x = the piece of a row, 0 outside of the image; `own` is the address of the thread's own first
+/// column.
+template <int kLeft, int kMiddle, int kRight, bool kChannelsLast, class T>
+__device__ __forceinline__ void load_piece(const T* own, const Piece& piece,
+                                           Floats<kLeft + kMiddle + kRight>& x) {
+  constexpr int kTotal = kLeft + kMiddle + kRight;
 #pragma unroll
   for (float& element : x)
     element = 0.0f;
-  if (!kChannelsLast && access.vectors) {
-    float quad[4];
-    if (kLeft > 0 && first > 0) {
-      load_quad(row + (first - 4), quad);
-#pragma unroll
-      for (int k = 0; k < kLeft; ++k)
-        x[k] = quad[4 - kLeft + k];
+  if (!kChannelsLast && piece.vectors) {
+    if constexpr (kLeft > 0) {
+      if ((piece.columns & 1u) != 0) load_beside<0, kLeft, kTotal>(own - kLeft, x);
     }
 #pragma unroll
     for (int start = 0; start < kMiddle; start += 4) {
-      if (first + start >= access.width) continue;
-      load_quad(row + (first + start), quad);
+      // The first four are there, or the thread would not be.
+      if (start > 0 && (piece.columns >> (kLeft + start) & 1u) == 0) continue;
+      float quad[4];
+      load_quad(own + start, quad);
 #pragma unroll
       for (int k = 0; k < 4; ++k)
         x[kLeft + start + k] = quad[k];
     }
-    if (kRight > 0 && first + kMiddle < access.width) {
-      load_quad(row + (first + kMiddle), quad);
-#pragma unroll
-      for (int k = 0; k < kRight; ++k)
-        x[kLeft + kMiddle + k] = quad[k];
+    if constexpr (kRight > 0) {
+      if ((piece.columns >> (kLeft + kMiddle) & 1u) != 0) {
+        load_beside<kLeft + kMiddle, kRight, kTotal>(own + kMiddle, x);
+      }
     }
     return;
   }
+  const T* address = own - (kChannelsLast ? static_cast<long long>(piece.column_step) * kLeft
+                                          : static_cast<long long>(kLeft));
 #pragma unroll
-  for (int k = 0; k < kLeft + kMiddle + kRight; ++k) {
-    const int column = first - kLeft + k;
-    if (static_cast<unsigned>(column) >= static_cast<unsigned>(access.width)) continue;
-    x[k] = to_float(row[kChannelsLast ? static_cast<long long>(column) * access.column : column]);
+  for (int k = 0; k < kTotal; ++k) {
+    if ((piece.columns >> k & 1u) != 0) x[k] = to_float(__ldg(address));
+    address += kChannelsLast ? piece.column_step : 1;
   }
 }
 
-/// The same of g, with `row` the index of the row's first element.
-template <int kLeft, int kMiddle, int kRight, bool kChannelsLast, class T>
-__device__ __forceinline__ void load_gradient_piece(const GradientSource& source, long long row,
-                                                    int first, const RowAccess& access,
-                                                    Floats<kLeft + kMiddle + kRight>& g) {
-  if (std::is_same_v<T, float> ? source.pre_activation == nullptr : source.is_float32) {
-    load_piece<kLeft, kMiddle, kRight, kChannelsLast>(
-        static_cast<const float*>(source.grad_output) + row, first, access, g);
-    return;
+/// Where a thread reads g in the row that it has come to.
+template <class T>
+struct GradientWalk {
+  const char* own;             ///< its own first column
+  const char* pre_activation;  ///< the same there, where `is_saved`
+  long long row_bytes;
+  bool is_saved, is_float32;
+  Activation activation;
+  float negative_slope;
+
+  __device__ __forceinline__ void next_row() {
+    own += row_bytes;
+    pre_activation += row_bytes;
   }
-  load_piece<kLeft, kMiddle, kRight, kChannelsLast>(static_cast<const T*>(source.grad_output) + row,
-                                                    first, access, g);
-  if (source.pre_activation == nullptr) return;
+};
+
+/// The walk begins at element `index` with rows `row` elements apart.
+template <class T>
+__device__ __forceinline__ GradientWalk<T> walk_gradient(const GradientSource& source,
+                                                         long long index, int row) {
+  const long long bytes = source.is_float32 ? 4 : static_cast<long long>(sizeof(T));
+  const bool is_saved = source.pre_activation != nullptr;
+  const char* const first = static_cast<const char*>(source.grad_output) + index * bytes;
+  return {first,
+          is_saved ? static_cast<const char*>(source.pre_activation) + index * bytes : first,
+          row * bytes,
+          is_saved,
+          source.is_float32,
+          source.activation,
+          source.negative_slope};
+}
+
+template <int kLeft, int kMiddle, int kRight, bool kChannelsLast, class T>
+__device__ __forceinline__ void load_piece(const GradientWalk<T>& walk, const Piece& piece,
+                                           Floats<kLeft + kMiddle + kRight>& g) {
+  if constexpr (!std::is_same_v<T, float>) {
+    if (walk.is_float32) {
+      load_piece<kLeft, kMiddle, kRight, kChannelsLast>(reinterpret_cast<const float*>(walk.own),
+                                                        piece, g);
+      return;
+    }
+  }
+  load_piece<kLeft, kMiddle, kRight, kChannelsLast>(reinterpret_cast<const T*>(walk.own), piece, g);
+  if (!walk.is_saved) return;
   Floats<kLeft + kMiddle + kRight> v;
-  load_piece<kLeft, kMiddle, kRight, kChannelsLast>(
-      static_cast<const T*>(source.pre_activation) + row, first, access, v);
+  load_piece<kLeft, kMiddle, kRight, kChannelsLast>(reinterpret_cast<const T*>(walk.pre_activation),
+                                                    piece, v);
 #pragma unroll
   for (int k = 0; k < kLeft + kMiddle + kRight; ++k)
-    g[k] *= activation_slope(source.activation, source.negative_slope, v[k]);
+    g[k] *= activation_slope(walk.activation, walk.negative_slope, v[k]);
 }
 
-/// Stores elements first to first + kCount - 1 of a row, but for those outside of it.
+/// Stores a piece without neighbours.
 template <int kCount, bool kChannelsLast, class T>
-__device__ __forceinline__ void store_piece(T* row, int first, const RowAccess& access,
-                                            const Floats<kCount>& x) {
-  static_assert(kCount % 4 == 0);
-  if (!kChannelsLast && access.vectors) {
+__device__ __forceinline__ void store_piece(T* own, const Piece& piece, const Floats<kCount>& x) {
+  if (!kChannelsLast && piece.vectors) {
 #pragma unroll
     for (int start = 0; start < kCount; start += 4) {
-      if (first + start >= access.width) continue;
-      store_quad(row + (first + start), {x[start], x[start + 1], x[start + 2], x[start + 3]});
+      if (start > 0 && (piece.columns >> start & 1u) == 0) continue;
+      store_quad(own + start, {x[start], x[start + 1], x[start + 2], x[start + 3]});
     }
     return;
   }
 #pragma unroll
   for (int k = 0; k < kCount; ++k) {
-    const int column = first + k;
-    if (static_cast<unsigned>(column) >= static_cast<unsigned>(access.width)) continue;
-    row[kChannelsLast ? static_cast<long long>(column) * access.column : column] =
-        from_float<T>(x[k]);
+    if ((piece.columns >> k & 1u) != 0) *own = from_float<T>(x[k]);
+    own += kChannelsLast ? piece.column_step : 1;
   }
 }
 

@@ -43,16 +43,25 @@ __device__ __forceinline__ void add_strip(const GradWeightParameters& parameters
   const DepthwiseGeometry& geometry = parameters.geometry;
   const int begin = strip * parameters.strip_rows;
   const int end = min(begin + parameters.strip_rows, geometry.oh);
-  const RowAccess gradient_access = {geometry.ow, geometry.y.column, parameters.vectors};
-  const RowAccess access = {geometry.w, geometry.x.column, parameters.vectors};
-  long long gradient_row = image * geometry.y.image +
-                           static_cast<long long>(channel) * geometry.y.channel +
-                           static_cast<long long>(begin) * geometry.y.row;
+  const int first_gradient = column_group * 4;
+  const int first_x = S * first_gradient + Window::kPadding - geometry.pad_left;
+  const Piece gradient_piece =
+      make_piece<0, 4, 0>(first_gradient, geometry.ow, geometry.y.column, parameters.vectors);
+  const Piece piece = make_piece<Window::kPadding, 4 * S, Window::kRight>(
+      first_x, geometry.w, geometry.x.column, parameters.vectors);
+  GradientWalk<T> walk = walk_gradient<T>(
+      parameters.gradient,
+      image * geometry.y.image + static_cast<long long>(channel) * geometry.y.channel +
+          static_cast<long long>(begin) * geometry.y.row +
+          static_cast<long long>(first_gradient) * geometry.y.column,
+      geometry.y.row);
   int row = S * begin - geometry.pad_top;
-  const T* x_row = static_cast<const T*>(parameters.x) + image * geometry.x.image +
-                   static_cast<long long>(channel / geometry.multiplier) * geometry.x.channel +
-                   static_cast<long long>(row) * geometry.x.row;
-  const int first_x = column_group * 4 * S + Window::kPadding - geometry.pad_left;
+  const T* own = static_cast<const T*>(parameters.x) + image * geometry.x.image +
+                 static_cast<long long>(channel / geometry.multiplier) * geometry.x.channel +
+                 static_cast<long long>(row) * geometry.x.row +
+                 static_cast<long long>(first_x) * geometry.x.column;
+  const long long row_step = geometry.x.row;
+  const auto rows = static_cast<unsigned>(parameters.x == nullptr ? 0 : geometry.h);
   float g[static_cast<std::size_t>(Window::kRows)][4] = {};
 #pragma unroll 1
   for (int t = begin; t < end + Window::kRows - 1; ++t) {
@@ -63,22 +72,19 @@ __device__ __forceinline__ void add_strip(const GradWeightParameters& parameters
         g[d][c] = g[d - 1][c];
     }
     if (t < end) {
-      load_gradient_piece<0, 4, 0, kChannelsLast, T>(parameters.gradient, gradient_row,
-                                                     column_group * 4, gradient_access, g[0]);
+      load_piece<0, 4, 0, kChannelsLast>(walk, gradient_piece, g[0]);
       sums[K * K] += (g[0][0] + g[0][1]) + (g[0][2] + g[0][3]);
     } else {
 #pragma unroll
       for (int c = 0; c < 4; ++c)
         g[0][c] = 0.0f;
     }
-    gradient_row += geometry.y.row;
+    walk.next_row();
 #pragma unroll
     for (int a = 0; a < S; ++a) {
-      if (parameters.x != nullptr &&
-          static_cast<unsigned>(row) < static_cast<unsigned>(geometry.h)) {
+      if (static_cast<unsigned>(row) < rows) {
         Floats<Window::kColumns> x;
-        load_piece<Window::kPadding, 4 * S, Window::kRight, kChannelsLast>(x_row, first_x, access,
-                                                                           x);
+        load_piece<Window::kPadding, 4 * S, Window::kRight, kChannelsLast>(own, piece, x);
 #pragma unroll
         for (int d = 0; d < Window::kRows; ++d) {
           const int p = S * d + a;
@@ -92,31 +98,40 @@ __device__ __forceinline__ void add_strip(const GradWeightParameters& parameters
         }
       }
       ++row;
-      x_row += geometry.x.row;
+      own += row_step;
     }
   }
 }
 
-/// Adds values[0 .. kCount) over the lanes of the warp: the sum of number l in lane l.
-template <int kCount, int kTotal>
-__device__ __forceinline__ float sum_of_lane(const Floats<kTotal>& values, int first) {
+/// One step of the halving: of two lanes that are kHalf apart, the lower one keeps the sums of the
+/// first kHalf numbers, the upper one those of the others.
+template <int kHalf>
+__device__ __forceinline__ float halve(const Floats<2 * kHalf>& v) {
+  const bool upper = (threadIdx.x & static_cast<unsigned>(kHalf)) != 0;
+  Floats<kHalf> half;
+#pragma unroll
+  for (int k = 0; k < kHalf; ++k) {
+    const float given = upper ? v[k] : v[k + kHalf];
+    half[k] = (upper ? v[k + kHalf] : v[k]) + __shfl_xor_sync(kFullWarp, given, kHalf);
+  }
+  if constexpr (kHalf == 1) {
+    return half[0];
+  } else {
+    return halve<kHalf / 2>(half);
+  }
+}
+
+/// Adds values[kFirst .. kFirst + kCount) over the lanes of the warp: the sum of number l in lane
+/// l.
+template <int kFirst, int kCount, int kTotal>
+__device__ __forceinline__ float sum_of_lane(const Floats<kTotal>& values) {
   constexpr int kPadded = kCount <= 16 ? 16 : 32;
-  const unsigned lane = threadIdx.x % kWarpSize;
   Floats<kPadded> v;
 #pragma unroll
   for (int k = 0; k < kPadded; ++k)
-    v[k] = k < kCount ? values[first + (k < kCount ? k : 0)] : 0.0f;
-#pragma unroll
-  for (int half = kPadded / 2; half > 0; half /= 2) {
-    const bool upper = (lane & static_cast<unsigned>(half)) != 0;
-#pragma unroll
-    for (int k = 0; k < half; ++k) {
-      const float given = upper ? v[k] : v[k + half];
-      const float kept = upper ? v[k + half] : v[k];
-      v[k] = kept + __shfl_xor_sync(kFullWarp, given, half);
-    }
-  }
-  return kPadded == 32 ? v[0] : v[0] + __shfl_xor_sync(kFullWarp, v[0], 16);
+    v[k] = k < kCount ? values[kFirst + (k < kCount ? k : 0)] : 0.0f;
+  const float sum = halve<kPadded / 2>(v);
+  return kPadded == 32 ? sum : sum + __shfl_xor_sync(kFullWarp, sum, 16);
 }
 
 /// Adds the sums of all threads of the block, which have pieces of one plane, and stores them.
@@ -128,10 +143,10 @@ __device__ __forceinline__ void store_plane_sums(const GradWeightParameters& par
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
   constexpr int kFirst = kSums < kWarpSize ? kSums : kWarpSize;
-  const float low = sum_of_lane<kFirst, kSums>(sums, 0);
+  const float low = sum_of_lane<0, kFirst, kSums>(sums);
   if (lane < kFirst) warp_sums[warp * kSums + lane] = low;
   if constexpr (kSums > kWarpSize) {
-    const float high = sum_of_lane<kSums - kWarpSize, kSums>(sums, kWarpSize);
+    const float high = sum_of_lane<kWarpSize, kSums - kWarpSize, kSums>(sums);
     if (lane < kSums - kWarpSize) warp_sums[warp * kSums + kWarpSize + lane] = high;
   }
   __syncthreads();
@@ -171,7 +186,7 @@ __device__ __forceinline__ void store_channel_sums(const GradWeightParameters& p
 }
 
 template <class T, int K, int S, bool kChannelsLast>
-__global__ void __launch_bounds__(kGradWeightMaxThreads)
+__global__ void __launch_bounds__(kGradWeightMaxThreads, 1)
     window_grad_weight_kernel(const GradWeightParameters parameters) {
   const DepthwiseGeometry& geometry = parameters.geometry;
   const WeightReduction& reduction = parameters.reduction;
@@ -182,9 +197,8 @@ __global__ void __launch_bounds__(kGradWeightMaxThreads)
   const long long image_pieces =
       static_cast<long long>(parameters.strips) * parameters.column_groups;
   const long long pieces = image_pieces * geometry.n;
-  const long long share = (pieces + reduction.splits - 1) / reduction.splits;
-  const long long first = share * split;
-  const long long last = min(pieces, first + share);
+  const long long first = parameters.share * split;
+  const long long last = min(pieces, first + parameters.share);
   const unsigned step = kChannelsLast ? blockDim.x / kWarpSize : blockDim.x;
   Floats<K* K + 1> sums = {};
   if (channel < geometry.out_channels) {

@@ -11,9 +11,10 @@ namespace {
 constexpr const char* kOperation = "depthwise_conv_backward";
 
 /// Threads that fill a large device; more of them are only worth their cost in longer work.
-constexpr std::int64_t kWantedThreads = std::int64_t{1} << 17;
+constexpr std::int64_t kWantedThreads = std::int64_t{1} << 16;
 
-/// Of a strip: shorter ones read too many rows of their neighbours again.
+/// Of a strip. Shorter ones would pay too much for the rows where they meet; larger kernels take
+/// longer ones.
 constexpr std::int64_t kFewestRows = 8;
 constexpr std::int64_t kMostRows = 56;
 
@@ -47,11 +48,12 @@ Status choose(const DepthwiseConvShape& shape, DepthwiseConvKernel forced, bool 
 
 /// Cuts `rows` for `threads` threads a strip.
 DepthwiseStrips cut(std::int64_t rows, std::int64_t columns, std::int64_t group_columns,
-                    std::int64_t planes) {
+                    std::int64_t planes, int kernel) {
+  const std::int64_t fewest_rows = std::max<std::int64_t>(kFewestRows, 2 * (kernel + 1));
   const std::int64_t groups = divide_up(columns, group_columns);
   const std::int64_t threads = std::max<std::int64_t>(planes * groups, 1);
   const std::int64_t wanted = std::clamp(divide_up(kWantedThreads, threads),
-                                         divide_up(rows, kMostRows), divide_up(rows, kFewestRows));
+                                         divide_up(rows, kMostRows), divide_up(rows, fewest_rows));
   const std::int64_t strip_rows = divide_up(rows, std::max<std::int64_t>(wanted, 1));
   DepthwiseStrips strips;
   strips.rows = static_cast<int>(std::max<std::int64_t>(strip_rows, 1));
@@ -70,7 +72,8 @@ void plan_grad_x(DepthwiseConvBackwardPlan* plan) {
   const int stride = static_cast<int>(shape.stride_w);
   plan->column_shift = offset & (stride - 1);
   plan->gradient_shift = (offset - plan->column_shift) / stride;
-  plan->data = cut(shape.h, shape.w + plan->column_shift, 4 * stride, shape.n * shape.c);
+  plan->data =
+      cut(shape.h, shape.w + plan->column_shift, 4 * stride, shape.n * shape.c, shape.kernel_h);
 }
 
 /// Blocks of grad_weight and grad_bias, and the room for their sums, in elements; that is monotone
@@ -80,7 +83,7 @@ std::int64_t plan_grad_weight(DepthwiseConvBackwardPlan* plan) {
   const DepthwiseConvShape& shape = plan->shape;
   const bool channels_last = shape.layout == ImageLayout::nhwc;
   const bool window = plan->kernels.grad_weight != DepthwiseConvKernel::generic;
-  plan->weight = cut(shape.oh, shape.ow, 4, shape.n * shape.out_channels());
+  plan->weight = cut(shape.oh, shape.ow, 4, shape.n * shape.out_channels(), shape.kernel_h);
   const std::int64_t pieces =
       window ? shape.n * plan->weight.count * plan->weight.column_groups : shape.n * shape.oh;
   const std::int64_t most_pieces =
@@ -93,12 +96,16 @@ std::int64_t plan_grad_weight(DepthwiseConvBackwardPlan* plan) {
   }
   const std::int64_t sums =
       (std::int64_t{shape.kernel_h} * shape.kernel_w + 1) * (channels_last ? kLanes : 1);
-  const std::int64_t most_blocks = 2 * kWantedThreads / (channels_last ? 256 : kLanes);
+  const std::int64_t most_blocks = 4 * kWantedThreads / (channels_last ? 256 : kLanes);
   const std::int64_t extra =
-      std::min(2 * kWantedThreads / plan->weight_threads, kMostExtraSums / sums);
+      std::min(4 * kWantedThreads / plan->weight_threads, kMostExtraSums / sums);
   const std::int64_t workers = !window ? 1 : channels_last ? 8 : plan->weight_threads;
-  plan->splits = std::max<std::int64_t>(
+  const std::int64_t splits = std::max<std::int64_t>(
       std::min({extra / plan->groups, divide_up(pieces, workers), most_pieces}), 1);
+  // Whole rounds of a block's threads: the last split may have less to do, but no other.
+  plan->share = workers * divide_up(pieces, workers * splits);
+  plan->splits =
+      std::max<std::int64_t>(divide_up(pieces, std::max<std::int64_t>(plan->share, 1)), 1);
   const std::int64_t most_sums = plan->groups * sums + std::min(most_blocks * sums, kMostExtraSums);
   const std::int64_t group_sums = std::max<std::int64_t>(most_pieces, 1) * sums;
   return group_sums >= most_sums / plan->groups ? most_sums : group_sums * plan->groups;

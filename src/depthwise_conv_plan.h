@@ -93,6 +93,7 @@ struct DepthwiseConvBackwardPlan {
   int weight_threads = 0;    ///< of a block
   std::int64_t groups = 0;   ///< of channels, each with blocks of its own
   std::int64_t splits = 0;   ///< blocks for a group
+  std::int64_t share = 0;    ///< pieces of all images, or rows of outputs, that a split has
   std::size_t gradient = 0;  ///< offsets in the workspace
   std::size_t partials = 0;
   std::size_t arrived = 0;
