@@ -4,7 +4,8 @@
 #include "../src/check.h"
 #include "../src/workspace_layout.h"
 #include "depthwise_conv_generic_kernel.cuh"
-#include "depthwise_conv_pool.cuh"
+#include "depthwise_conv_launch.h"
+#include "depthwise_conv_pool_kernels.cuh"
 #include "launch.h"
 
 #include <algorithm>
@@ -64,7 +65,7 @@ DepthwiseConvParameters make_parameters(const DepthwiseConvPlan& plan,
   p.pad_left = to_int(shape.pad_left);
   const bool nchw = shape.layout == ImageLayout::nchw;
   p.x_vectors = (nchw ? p.w : p.c) % 4 == 0 && has_vectors(input.x.data(), element_size(input.x));
-  p.y_vectors = (nchw ? p.ow : p.out_channels) % 4 == 0;
+  p.y_vectors = (nchw ? p.ow : p.out_channels) % 4 == 0 && plan.column_shift % 4 == 0;
   for (const Tensor* tensor : {&output.y, &output.pre_activation, &input.residual}) {
     p.y_vectors = p.y_vectors && has_vectors(tensor->data(), element_size(*tensor));
   }
@@ -72,23 +73,42 @@ DepthwiseConvParameters make_parameters(const DepthwiseConvPlan& plan,
   p.items = plan.items;
   p.strip_rows = plan.strip_rows;
   p.strips = plan.strips;
+  p.column_shift = plan.column_shift;
   p.column_groups = plan.column_groups;
   p.pool_pieces = plan.pool_pieces;
   return p;
 }
 
-Status launch_generic(const DepthwiseConvPlan& plan, const DepthwiseConvParameters& parameters,
-                      cudaStream_t stream) {
-  using Kernel = void (*)(DepthwiseConvParameters, ImageLayout);
-  Kernel kernel = depthwise_conv_generic_kernel<float>;
-  if (plan.shape.type == DataType::float16) kernel = depthwise_conv_generic_kernel<__half>;
-  if (plan.shape.type == DataType::bfloat16) kernel = depthwise_conv_generic_kernel<__nv_bfloat16>;
-  if (plan.shape.type == DataType::int8) kernel = depthwise_conv_generic_kernel<std::int8_t>;
-  LaunchConfig config = {};
-  config.grid = dim3(plan.blocks);
-  config.block = dim3(kGenericThreads);
-  return launch(kOperation, "launching depthwise_conv_generic_kernel", kernel, config, stream,
-                parameters, plan.shape.layout);
+DepthwiseConvKernelFunction generic_kernel(const DepthwiseConvShape& shape) {
+  const bool nchw = shape.layout == ImageLayout::nchw;
+  switch (shape.type) {
+    case DataType::float16:
+      return nchw ? depthwise_conv_generic_kernel<__half, ImageLayout::nchw>
+                  : depthwise_conv_generic_kernel<__half, ImageLayout::nhwc>;
+    case DataType::bfloat16:
+      return nchw ? depthwise_conv_generic_kernel<__nv_bfloat16, ImageLayout::nchw>
+                  : depthwise_conv_generic_kernel<__nv_bfloat16, ImageLayout::nhwc>;
+    case DataType::int8:
+      return nchw ? depthwise_conv_generic_kernel<std::int8_t, ImageLayout::nchw>
+                  : depthwise_conv_generic_kernel<std::int8_t, ImageLayout::nhwc>;
+    default:
+      return nchw ? depthwise_conv_generic_kernel<float, ImageLayout::nchw>
+                  : depthwise_conv_generic_kernel<float, ImageLayout::nhwc>;
+  }
+}
+
+struct ChosenKernel {
+  DepthwiseConvKernelFunction function;
+  const char* action;  ///< for messages
+};
+
+ChosenKernel chosen_kernel(const DepthwiseConvPlan& plan) {
+  switch (plan.kernel) {
+    case DepthwiseConvKernel::rows:
+      return {depthwise_rows_kernel(plan.shape), "launching depthwise_conv_rows_kernel"};
+    default:
+      return {generic_kernel(plan.shape), "launching depthwise_conv_generic_kernel"};
+  }
 }
 
 Status launch_pool(const DepthwiseConvPlan& plan, const DepthwiseConvParameters& parameters,
@@ -121,7 +141,12 @@ Status depthwise_conv(const DepthwiseConvPlan& plan, const DepthwiseConvOptions&
   if (plan.blocks == 0) return Status();
   const DepthwiseConvParameters parameters =
       make_parameters(plan, options, input, output, execution);
-  CUDET_RETURN_IF_ERROR(launch_generic(plan, parameters, execution.stream()));
+  const ChosenKernel kernel = chosen_kernel(plan);
+  LaunchConfig config = {};
+  config.grid = dim3(plan.blocks);
+  config.block = dim3(kDepthwiseThreads);
+  CUDET_RETURN_IF_ERROR(
+      launch(kOperation, kernel.action, kernel.function, config, execution.stream(), parameters));
   if (!output.pool.present()) return Status();
   return launch_pool(plan, parameters, output.pool, execution.stream());
 }

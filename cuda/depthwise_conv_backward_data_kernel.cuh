@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(kGradXThreads, 1)
   const auto rows = static_cast<unsigned>(min(parameters.strip_rows, geometry.h - begin));
   const int first_row = divide_up<S>(begin + geometry.pad_top - (K - 1));
   const int last_row = divide_down<S>(begin + static_cast<int>(rows) - 1 + geometry.pad_top);
-  const auto gradient_rows = static_cast<unsigned>(geometry.oh);
+  const auto gradient_rows = static_cast<unsigned>(keep(geometry.oh));
 
   for (long long image = first_image; image < geometry.n; image += parameters.images) {
     GradientWalk<T> walk = walk_gradient<T>(
@@ -98,34 +98,31 @@ __global__ void __launch_bounds__(kGradXThreads, 1)
              static_cast<long long>(channel) * geometry.x.channel +
              static_cast<long long>(begin + row) * geometry.x.row +
              static_cast<long long>(first_column) * geometry.x.column;
-    const long long row_step = geometry.x.row;
+    const long long row_step = keep(static_cast<long long>(geometry.x.row));
     Floats<kColumns> sums[static_cast<std::size_t>(K)] = {};
 #pragma unroll 1
     for (int t = first_row; t <= last_row; ++t) {
+      Floats<kLeft + 4 + kRight> g;
       if (static_cast<unsigned>(t) < gradient_rows) {
-        Floats<kLeft + 4 + kRight> g;
         load_piece<kLeft, 4, kRight, kChannelsLast>(walk, gradient_piece, g);
-#pragma unroll
-        for (int p = 0; p < K; ++p) {
-#pragma unroll
-          for (int c = 0; c < kColumns; ++c) {
-            float sum = p + S < K ? sums[p + S < K ? p + S : 0][c] : 0.0f;
-#pragma unroll
-            for (int q = 0; q < K; ++q) {
-              // Column c is the padded one c + P, up to a multiple of S; tap q hits it from here:
-              constexpr int kFar = S * K;  // keeps the division's operands from being negative
-              const int from = c + P - q + kFar;
-              if (from % S == 0) sum = fmaf(weight[p][q], g[from / S - K + kLeft], sum);
-            }
-            sums[p][c] = sum;
-          }
-        }
       } else {
 #pragma unroll
-        for (int p = 0; p < K; ++p) {
+        for (float& element : g)
+          element = 0.0f;
+      }
 #pragma unroll
-          for (int c = 0; c < kColumns; ++c)
-            sums[p][c] = p + S < K ? sums[p + S < K ? p + S : 0][c] : 0.0f;
+      for (int p = 0; p < K; ++p) {
+#pragma unroll
+        for (int c = 0; c < kColumns; ++c) {
+          float sum = p + S < K ? sums[p + S < K ? p + S : 0][c] : 0.0f;
+#pragma unroll
+          for (int q = 0; q < K; ++q) {
+            // Column c is the padded one c + P, up to a multiple of S; tap q hits it from here:
+            constexpr int kFar = S * K;  // keeps the division's operands from being negative
+            const int from = c + P - q + kFar;
+            if (from % S == 0) sum = fmaf(weight[p][q], g[from / S - K + kLeft], sum);
+          }
+          sums[p][c] = sum;
         }
       }
       walk.next_row();

@@ -112,8 +112,10 @@ __global__ void __launch_bounds__(kGenericThreads)
     if (parameters.bias != nullptr) {
       v += load_real(parameters.bias, parameters.bias_type, place.channel);
     }
-    parameters.result[output] = to_float(static_cast<const T*>(gradient.grad_output)[output]) *
-                                activation_slope(gradient.activation, gradient.negative_slope, v);
+    const float pre_activation[1] = {v};
+    float g[1] = {to_float(static_cast<const T*>(gradient.grad_output)[output])};
+    multiply_by_slopes<1>(gradient.activation, gradient.negative_slope, pre_activation, g);
+    parameters.result[output] = g[0];
   }
 }
 

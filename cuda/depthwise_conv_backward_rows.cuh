@@ -2,39 +2,34 @@
 #pragma once
 
 #include "depthwise_conv_backward_parameters.cuh"
-#include "device/real_vector.cuh"
+#include "device/image_element.cuh"
 
 #include <cuda_runtime.h>
 
-#include <cstddef>
 #include <type_traits>
 
 namespace cudet::device {
 
-/// An array whose size comes from arithmetic on int.
-template <int kCount>
-using Floats = float[static_cast<std::size_t>(kCount)];
-
-/// Four elements at a multiple of four elements.
-__device__ __forceinline__ void load_quad(const float* address, float (&x)[4]) {
-  const float4 v = __ldg(reinterpret_cast<const float4*>(address));
-  x[0] = v.x;
-  x[1] = v.y;
-  x[2] = v.z;
-  x[3] = v.w;
+/// The same value, which the compiler takes for a new one: it stays in a register in loops, instead
+/// of being computed again each time from what the kernel was given.
+__device__ __forceinline__ int keep(int value) {
+#if defined(__CUDACC__)
+  asm("" : "+r"(value));
+#endif
+  return value;
+}
+__device__ __forceinline__ long long keep(long long value) {
+#if defined(__CUDACC__)
+  asm("" : "+l"(value));
+#endif
+  return value;
 }
 template <class T>
-__device__ __forceinline__ void load_quad(const T* address, float (&x)[4]) {
-  const uint2 words = __ldg(reinterpret_cast<const uint2*>(address));
-  unpack(words.x, x[0], x[1], T());
-  unpack(words.y, x[2], x[3], T());
-}
-__device__ __forceinline__ void store_quad(float* address, const float (&x)[4]) {
-  *reinterpret_cast<float4*>(address) = make_float4(x[0], x[1], x[2], x[3]);
-}
-template <class T>
-__device__ __forceinline__ void store_quad(T* address, const float (&x)[4]) {
-  *reinterpret_cast<uint2*>(address) = {pack(x[0], x[1], T()), pack(x[2], x[3], T())};
+__device__ __forceinline__ T* keep(T* pointer) {
+#if defined(__CUDACC__)
+  asm("" : "+l"(pointer));
+#endif
+  return pointer;
 }
 
 /// A thread's piece of every row of a plane: kLeft columns of its left neighbour, kMiddle of its
@@ -55,7 +50,7 @@ __device__ __forceinline__ Piece make_piece(int first, int width, int column_ste
     const bool exists = static_cast<unsigned>(first - kLeft + k) < static_cast<unsigned>(width);
     columns |= exists ? 1u << k : 0u;
   }
-  return {columns, column_step, vectors};
+  return {columns, keep(column_step), vectors};
 }
 
 /// x[kStart ...] = kCount <= 4 neighbours that end or begin at a multiple of four.
@@ -66,11 +61,11 @@ __device__ __forceinline__ void load_beside(const T* address, Floats<kTotal>& x)
   } else {
     // Both ends of a row's fours are whole vectors, of which some elements are not needed.
     constexpr bool kIsLeft = kStart == 0;
-    float quad[4];
-    load_quad(kIsLeft ? address + (kCount - 4) : address, quad);
+    float four[4];
+    load_four(kIsLeft ? address + (kCount - 4) : address, four);
 #pragma unroll
     for (int k = 0; k < kCount; ++k)
-      x[kStart + k] = quad[kIsLeft ? 4 - kCount + k : k];
+      x[kStart + k] = four[kIsLeft ? 4 - kCount + k : k];
   }
 }
 
@@ -91,11 +86,11 @@ __device__ __forceinline__ void load_piece(const T* own, const Piece& piece,
     for (int start = 0; start < kMiddle; start += 4) {
       // The first four are there, or the thread would not be.
       if (start > 0 && (piece.columns >> (kLeft + start) & 1u) == 0) continue;
-      float quad[4];
-      load_quad(own + start, quad);
+      float four[4];
+      load_four(own + start, four);
 #pragma unroll
       for (int k = 0; k < 4; ++k)
-        x[kLeft + start + k] = quad[k];
+        x[kLeft + start + k] = four[k];
     }
     if constexpr (kRight > 0) {
       if ((piece.columns >> (kLeft + kMiddle) & 1u) != 0) {
@@ -136,15 +131,16 @@ __device__ __forceinline__ GradientWalk<T> walk_gradient(const GradientSource& s
   const long long bytes = source.is_float32 ? 4 : static_cast<long long>(sizeof(T));
   const bool is_saved = source.pre_activation != nullptr;
   const char* const first = static_cast<const char*>(source.grad_output) + index * bytes;
-  return {first,
-          is_saved ? static_cast<const char*>(source.pre_activation) + index * bytes : first,
-          row * bytes,
+  return {keep(first),
+          keep(is_saved ? static_cast<const char*>(source.pre_activation) + index * bytes : first),
+          keep(row * bytes),
           is_saved,
           source.is_float32,
           source.activation,
           source.negative_slope};
 }
 
+/// The row of g where the thread is.
 template <int kLeft, int kMiddle, int kRight, bool kChannelsLast, class T>
 __device__ __forceinline__ void load_piece(const GradientWalk<T>& walk, const Piece& piece,
                                            Floats<kLeft + kMiddle + kRight>& g) {
@@ -160,9 +156,7 @@ __device__ __forceinline__ void load_piece(const GradientWalk<T>& walk, const Pi
   Floats<kLeft + kMiddle + kRight> v;
   load_piece<kLeft, kMiddle, kRight, kChannelsLast>(reinterpret_cast<const T*>(walk.pre_activation),
                                                     piece, v);
-#pragma unroll
-  for (int k = 0; k < kLeft + kMiddle + kRight; ++k)
-    g[k] *= activation_slope(walk.activation, walk.negative_slope, v[k]);
+  multiply_by_slopes<kLeft + kMiddle + kRight>(walk.activation, walk.negative_slope, v, g);
 }
 
 /// Stores a piece without neighbours.
@@ -172,7 +166,8 @@ __device__ __forceinline__ void store_piece(T* own, const Piece& piece, const Fl
 #pragma unroll
     for (int start = 0; start < kCount; start += 4) {
       if (start > 0 && (piece.columns >> start & 1u) == 0) continue;
-      store_quad(own + start, {x[start], x[start + 1], x[start + 2], x[start + 3]});
+      const float four[4] = {x[start], x[start + 1], x[start + 2], x[start + 3]};
+      store_four(own + start, four);
     }
     return;
   }

@@ -42,7 +42,7 @@ __device__ __forceinline__ void add_strip(const GradWeightParameters& parameters
   using Window = WeightWindow<K, S>;
   const DepthwiseGeometry& geometry = parameters.geometry;
   const int begin = strip * parameters.strip_rows;
-  const int end = min(begin + parameters.strip_rows, geometry.oh);
+  const int end = keep(min(begin + parameters.strip_rows, geometry.oh));
   const int first_gradient = column_group * 4;
   const int first_x = S * first_gradient + Window::kPadding - geometry.pad_left;
   const Piece gradient_piece =
@@ -60,8 +60,8 @@ __device__ __forceinline__ void add_strip(const GradWeightParameters& parameters
                  static_cast<long long>(channel / geometry.multiplier) * geometry.x.channel +
                  static_cast<long long>(row) * geometry.x.row +
                  static_cast<long long>(first_x) * geometry.x.column;
-  const long long row_step = geometry.x.row;
-  const auto rows = static_cast<unsigned>(parameters.x == nullptr ? 0 : geometry.h);
+  const long long row_step = keep(static_cast<long long>(geometry.x.row));
+  const auto rows = static_cast<unsigned>(keep(parameters.x == nullptr ? 0 : geometry.h));
   float g[static_cast<std::size_t>(Window::kRows)][4] = {};
 #pragma unroll 1
   for (int t = begin; t < end + Window::kRows - 1; ++t) {

@@ -7,12 +7,11 @@
 // weights. Neighbouring lanes have what lies side by side in memory: columns or channels.
 #pragma once
 
-#include "depthwise_conv_pool.cuh"
+#include "depthwise_conv_parameters.cuh"
 
 namespace cudet::device {
 
 constexpr int kGenericRows = 4;
-constexpr int kGenericThreads = 128;
 
 /// The taps first ... end - 1 of an output lie in the image.
 struct TapRange {
@@ -48,14 +47,12 @@ __device__ __forceinline__ float add_taps(const DepthwiseConvParameters& p, cons
   return sum;
 }
 
-template <class T>
-__global__ void __launch_bounds__(kGenericThreads)
-    depthwise_conv_generic_kernel(const __grid_constant__ DepthwiseConvParameters p,
-                                  ImageLayout layout) {
-  const bool nchw = layout == ImageLayout::nchw;
+template <class T, ImageLayout kLayout>
+__global__ void __launch_bounds__(kDepthwiseThreads)
+    depthwise_conv_generic_kernel(const __grid_constant__ DepthwiseConvParameters p) {
+  constexpr bool nchw = kLayout == ImageLayout::nchw;
   const unsigned b = blockIdx.x / p.blocks_per_image;
-  const unsigned item =
-      (blockIdx.x - b * p.blocks_per_image) * static_cast<unsigned>(kGenericThreads) + threadIdx.x;
+  const unsigned item = (blockIdx.x - b * p.blocks_per_image) * kDepthwiseThreads + threadIdx.x;
   if (item >= p.items) return;
   // The innermost of channel and column changes from lane to lane.
   const unsigned inner_size = static_cast<unsigned>(nchw ? p.ow : p.out_channels);
@@ -81,6 +78,7 @@ __global__ void __launch_bounds__(kGenericThreads)
 
   constexpr bool kIsInt8 = sizeof(T) == 1;
   const float bias = bias_of(p, channel);
+  const float scale = scale_of<T>(p, channel);
   int row[kGenericRows];
   TapRange rows[kGenericRows];
   float sum[kGenericRows];
@@ -121,15 +119,14 @@ __global__ void __launch_bounds__(kGenericThreads)
 #pragma unroll
   for (int r = 0; r < kGenericRows; ++r) {
     if (r >= outputs) break;
-    if constexpr (kIsInt8) sum[r] = scaled_sum(p, channel, sum[r], bias);
-    float v[1] = {sum[r]};
+    float v[1] = {kIsInt8 ? fmaf(sum[r], scale, bias) : sum[r]};
     const int in_image = nchw ? (channel * p.oh + first_row + r) * p.ow + out_column
                               : ((first_row + r) * p.ow + out_column) * p.out_channels + channel;
-    finish<T, 1>(p, image + in_image, 1, v);
+    finish<T, 1>(p, image + in_image, {0, 1}, v);
     pool += v[0];
   }
   if (p.pool_partials != nullptr) {
-    store_pool_partial(p, layout, b, channel, strip * p.ow + out_column, pool);
+    store_pool_partial(p, kLayout, b, channel, strip * p.ow + out_column, pool);
   }
 }
 

@@ -14,6 +14,9 @@
 
 namespace cudet::device {
 
+/// Threads of a block of every kernel but those for pooling.
+constexpr unsigned kDepthwiseThreads = 128;
+
 /// Sizes are below 2^31, in an image of x or y also all offsets.
 struct DepthwiseConvParameters {
   const void* x;
@@ -38,6 +41,7 @@ struct DepthwiseConvParameters {
   unsigned items;        ///< of an image: what a thread works on
   int strip_rows;        ///< output rows of an item
   int strips;            ///< of a plane
+  int column_shift;      ///< the first group's first column is -column_shift
   int column_groups;     ///< of a row
   unsigned pool_pieces;  ///< of a plane
 };
@@ -46,85 +50,119 @@ __device__ __forceinline__ float bias_of(const DepthwiseConvParameters& p, int c
   return p.bias == nullptr ? 0.0f : load_real(p.bias, p.bias_type, channel);
 }
 
-/// An exact sum of int8 products becomes a number.
-__device__ __forceinline__ float scaled_sum(const DepthwiseConvParameters& p, int channel,
-                                            float sum, float bias) {
-  return fmaf(sum, p.scales[channel], bias);
+/// Of int8, what an exact sum of products is multiplied with.
+template <class T>
+__device__ __forceinline__ float scale_of(const DepthwiseConvParameters& p, int channel) {
+  return sizeof(T) == 1 ? p.scales[channel] : 1.0f;
+}
+
+/// The elements first ... end - 1 of a few neighbours are those that exist.
+struct Part {
+  int first, end;
+  template <unsigned kCount>
+  __device__ __forceinline__ bool is_whole() const {
+    return first <= 0 && end >= static_cast<int>(kCount);
+  }
+  __device__ __forceinline__ bool has(unsigned k) const {
+    return static_cast<int>(k) >= first && static_cast<int>(k) < end;
+  }
+};
+
+template <class T, unsigned kCount>
+__device__ __forceinline__ void load_part(const T* address, bool vectors, Part part,
+                                          float (&v)[kCount]) {
+  if constexpr (kCount == 4) {
+    if (vectors && part.is_whole<4>()) {
+      load_four(address, v);
+      return;
+    }
+  }
+#pragma unroll
+  for (unsigned k = 0; k < kCount; ++k)
+    v[k] = part.has(k) ? to_float(address[k]) : 0.0f;
 }
 
 template <class T, unsigned kCount>
-__device__ __forceinline__ void store_part(T* address, bool vectors, unsigned count,
+__device__ __forceinline__ void store_part(T* address, bool vectors, Part part,
                                            const float (&v)[kCount]) {
   if constexpr (kCount == 4) {
-    if (vectors && count == 4) {
+    if (vectors && part.is_whole<4>()) {
       store_four(address, v);
       return;
     }
   }
 #pragma unroll
   for (unsigned k = 0; k < kCount; ++k) {
-    if (k < count) address[k] = from_float<T>(v[k]);
+    if (part.has(k)) address[k] = from_float<T>(v[k]);
   }
 }
 
-/// Adds the residual and stores what is wanted of `count` neighbouring elements of y, the first at
-/// `index`. `v` goes in as what the activation takes and comes out as the elements of y, before
-/// rounding.
-template <class T, unsigned kCount>
-__device__ __forceinline__ void finish(const DepthwiseConvParameters& p, std::int64_t index,
-                                       unsigned count, float (&v)[kCount]) {
-  if (p.pre_activation != nullptr) {
-    store_part(static_cast<T*>(p.pre_activation) + index, p.y_vectors, count, v);
-  }
-  activate(p.activation, v);
-  if (p.residual != nullptr) {
-    const T* const residual = static_cast<const T*>(p.residual) + index;
-#pragma unroll
-    for (unsigned k = 0; k < kCount; ++k) {
-      if (k < count) v[k] += to_float(residual[k]);
-    }
-  }
-  if (p.y != nullptr) store_part(static_cast<T*>(p.y) + index, p.y_vectors, count, v);
-}
-
-/// int8: no residual, no pre-activation, and one of two types of y.
+/// int8 by a runtime choice of two types of y.
 template <unsigned kCount>
-__device__ __forceinline__ void finish_int8(const DepthwiseConvParameters& p, std::int64_t index,
-                                            unsigned count, float (&v)[kCount]) {
-  activate(p.activation, v);
-  if (p.y == nullptr) return;
+__device__ __forceinline__ void store_quantised(const DepthwiseConvParameters& p,
+                                                std::int64_t index, Part part,
+                                                const float (&v)[kCount]) {
   if (p.float_y) {
-    store_part(static_cast<float*>(p.y) + index, p.y_vectors, count, v);
+    store_part(static_cast<float*>(p.y) + index, p.y_vectors, part, v);
     return;
   }
-  std::int8_t* const y = static_cast<std::int8_t*>(p.y) + index;
-  std::int8_t quantised[kCount];
+  float scaled[kCount];
 #pragma unroll
   for (unsigned k = 0; k < kCount; ++k)
-    quantised[k] = to_int8(v[k] * p.output_factor);
-  if constexpr (kCount == 4) {
-    if (p.y_vectors && count == 4) {
-      *reinterpret_cast<char4*>(y) =
-          make_char4(quantised[0], quantised[1], quantised[2], quantised[3]);
-      return;
+    scaled[k] = v[k] * p.output_factor;
+  store_part(static_cast<std::int8_t*>(p.y) + index, p.y_vectors, part, scaled);
+}
+
+/// What follows the sums: activation, residual, and the stores of what is wanted of a few
+/// neighbouring elements of y, the first at `index`. `v` comes out as the elements of y, before
+/// they are rounded.
+template <class T, unsigned kCount>
+__device__ __forceinline__ void finish(const DepthwiseConvParameters& p, std::int64_t index,
+                                       Part part, float (&v)[kCount]) {
+  constexpr bool kIsInt8 = sizeof(T) == 1;
+  if constexpr (!kIsInt8) {
+    if (p.pre_activation != nullptr) {
+      store_part(static_cast<T*>(p.pre_activation) + index, p.y_vectors, part, v);
     }
   }
+  activate(p.activation, v);
+  if constexpr (!kIsInt8) {
+    if (p.residual != nullptr) {
+      float residual[kCount];
+      load_part(static_cast<const T*>(p.residual) + index, p.y_vectors, part, residual);
 #pragma unroll
-  for (unsigned k = 0; k < kCount; ++k) {
-    if (k < count) y[k] = quantised[k];
+      for (unsigned k = 0; k < kCount; ++k)
+        v[k] += residual[k];
+    }
+  }
+  if (p.y == nullptr) return;
+  if constexpr (kIsInt8) {
+    store_quantised(p, index, part, v);
+  } else {
+    store_part(static_cast<T*>(p.y) + index, p.y_vectors, part, v);
   }
 }
-template <>
-__device__ __forceinline__ void finish<std::int8_t, 1>(const DepthwiseConvParameters& p,
-                                                       std::int64_t index, unsigned count,
-                                                       float (&v)[1]) {
-  finish_int8(p, index, count, v);
+
+/// Sum of the elements that exist.
+template <unsigned kCount>
+__device__ __forceinline__ float sum_of(Part part, const float (&v)[kCount]) {
+  float sum = 0.0f;
+#pragma unroll
+  for (unsigned k = 0; k < kCount; ++k)
+    sum += part.has(k) ? v[k] : 0.0f;
+  return sum;
 }
-template <>
-__device__ __forceinline__ void finish<std::int8_t, 4>(const DepthwiseConvParameters& p,
-                                                       std::int64_t index, unsigned count,
-                                                       float (&v)[4]) {
-  finish_int8(p, index, count, v);
+
+/// Stores the sum of piece `piece` of a plane, as the kernels for pooling read it.
+__device__ __forceinline__ void store_pool_partial(const DepthwiseConvParameters& p,
+                                                   ImageLayout layout, unsigned b, int channel,
+                                                   int piece, float sum) {
+  const auto channels = static_cast<std::int64_t>(p.out_channels);
+  const std::int64_t pieces = p.pool_pieces;
+  const std::int64_t index = layout == ImageLayout::nchw
+                                 ? (b * channels + channel) * pieces + piece
+                                 : (b * pieces + piece) * channels + channel;
+  p.pool_partials[index] = sum;
 }
 
 using DepthwiseConvKernelFunction = void (*)(DepthwiseConvParameters);

@@ -4,7 +4,7 @@
 
 #include "../cuda/depthwise_conv_backward.h"
 #include "check.h"
-#include "depthwise_conv_plan.h"
+#include "depthwise_conv_backward_plan.h"
 
 namespace cudet {
 namespace {

@@ -1,6 +1,7 @@
 // Which kernels compute the gradients of a depthwise convolution, on which threads.
+#include "depthwise_conv_backward_plan.h"
+
 #include "check.h"
-#include "depthwise_conv_plan.h"
 #include "workspace_layout.h"
 
 #include <algorithm>

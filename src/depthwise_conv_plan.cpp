@@ -16,13 +16,17 @@ std::int64_t ceil_divide(std::int64_t a, std::int64_t b) {
   return a / b + (a % b != 0 ? 1 : 0);
 }
 
+constexpr std::int64_t kThreads = 128;   // of a block
+constexpr std::int64_t kColumns = 4;     // of y, of a thread
+constexpr std::int64_t kFewestRows = 4;  // of y, of a thread
+
 /// Cuts an image into items of `strip_rows` rows and one of `column_groups` parts of a row, of one
-/// of `channel_groups` groups of channels, for blocks of `threads`.
+/// of `channel_groups` groups of channels.
 Status cut(std::int64_t strip_rows, std::int64_t column_groups, std::int64_t channel_groups,
-           std::int64_t threads, DepthwiseConvPlan* plan) {
+           DepthwiseConvPlan* plan) {
   const std::int64_t strips = ceil_divide(plan->shape.oh, strip_rows);
   const std::int64_t items = strips * column_groups * channel_groups;
-  const std::int64_t blocks_per_image = ceil_divide(items, threads);
+  const std::int64_t blocks_per_image = ceil_divide(items, kThreads);
   std::int64_t blocks = 0;
   if (__builtin_mul_overflow(blocks_per_image, plan->shape.n, &blocks) || blocks > INT32_MAX) {
     return Status::error(StatusCode::unsupported,
@@ -42,7 +46,6 @@ Status cut(std::int64_t strip_rows, std::int64_t column_groups, std::int64_t cha
 
 /// All kernels' strips have four rows or more, and no more groups than columns and one.
 std::size_t pool_workspace(const DepthwiseConvShape& shape) {
-  constexpr std::int64_t kFewestRows = 4;
   WorkspaceLayout layout;
   layout.add(shape.n * shape.out_channels(),
              static_cast<std::size_t>(ceil_divide(shape.oh, kFewestRows) * (shape.ow + 1)) *
@@ -50,20 +53,76 @@ std::size_t pool_workspace(const DepthwiseConvShape& shape) {
   return layout.total();
 }
 
+/// One of the sizes for which kernels are specialised.
+bool is_common(const DepthwiseConvShape& shape) {
+  const int kernel = shape.kernel_h;
+  return kernel == shape.kernel_w && (kernel == 3 || kernel == 5 || kernel == 7) &&
+         shape.stride_h == shape.stride_w && shape.stride_h <= 2 && shape.dilation_h == 1 &&
+         shape.dilation_w == 1;
+}
+
+bool takes(DepthwiseConvKernel kernel, const DepthwiseConvShape& shape) {
+  switch (kernel) {
+    case DepthwiseConvKernel::rows:
+      return shape.layout == ImageLayout::nchw && is_common(shape) &&
+             shape.pad_left <= (shape.kernel_w - 1) / 2;
+    default:
+      return kernel == DepthwiseConvKernel::generic;
+  }
+}
+
+DepthwiseConvKernel choose(const DepthwiseConvShape& shape) {
+  if (takes(DepthwiseConvKernel::rows, shape)) return DepthwiseConvKernel::rows;
+  return DepthwiseConvKernel::generic;
+}
+
+/// How many rows of y a thread goes down where `columns` threads stand side by side in all images.
+/// A strip of R rows costs R + K / stride - 1 steps: strips are long, unless there are too few
+/// threads for all multiprocessors of a large device.
+std::int64_t rows_of_strip(const DepthwiseConvShape& shape, std::int64_t columns) {
+  constexpr std::int64_t kEnoughThreads = 1 << 16;
+  const std::int64_t long_strip = 8 * (shape.kernel_h - 1) / shape.stride_h;
+  const std::int64_t few = std::max<std::int64_t>(shape.oh / long_strip, 1);
+  const std::int64_t many = std::max<std::int64_t>(
+      std::min(ceil_divide(kEnoughThreads, columns), shape.oh / kFewestRows), 1);
+  const std::int64_t rows = ceil_divide(shape.oh, std::max(few, many));
+  return std::max(rows, std::min(kFewestRows, shape.oh));
+}
+
+Status cut_rows(DepthwiseConvPlan* plan) {
+  const DepthwiseConvShape& shape = plan->shape;
+  const std::int64_t shift = (depthwise_rows_left(shape) - shape.pad_left) / shape.stride_w;
+  plan->column_shift = static_cast<int>(shift);
+  const std::int64_t groups = ceil_divide(shape.ow + shift, kColumns);
+  const std::int64_t planes = shape.n * shape.out_channels();
+  return cut(rows_of_strip(shape, planes * groups), groups, shape.out_channels(), plan);
+}
+
 }  // namespace
+
+int depthwise_rows_left(const DepthwiseConvShape& shape) noexcept {
+  const int half = (shape.kernel_w - 1) / 2;
+  return half - static_cast<int>((half - shape.pad_left) % shape.stride_w);
+}
 
 Status make_depthwise_conv_plan(const DepthwiseConvShape& shape, DepthwiseConvKernel forced,
                                 bool pool, DepthwiseConvPlan* plan) noexcept {
   CUDET_RETURN_IF_ERROR(check_depthwise_conv_limits(kOperation, shape));
   *plan = DepthwiseConvPlan();
   plan->shape = shape;
-  if (forced != DepthwiseConvKernel::automatic && forced != DepthwiseConvKernel::generic) {
+  plan->kernel = forced == DepthwiseConvKernel::automatic ? choose(shape) : forced;
+  if (!takes(plan->kernel, shape)) {
     return Status::error(StatusCode::unsupported, "%s: kernel %s does not take this call",
                          kOperation, to_string(forced));
   }
   if (shape.n == 0 || shape.out_channels() == 0) return Status();
   if (pool) plan->workspace_bytes = pool_workspace(shape);
-  return cut(4, shape.ow, shape.out_channels(), 128, plan);
+  switch (plan->kernel) {
+    case DepthwiseConvKernel::rows:
+      return cut_rows(plan);
+    default:
+      return cut(kFewestRows, shape.ow, shape.out_channels(), plan);
+  }
 }
 
 }  // namespace cudet

@@ -60,6 +60,7 @@ struct DepthwiseConvPlan {
   unsigned items = 0;               ///< of an image: what a thread works on
   int strip_rows = 0;               ///< output rows of an item
   int strips = 0;                   ///< of a plane
+  int column_shift = 0;             ///< the first group's first column is -column_shift
   int column_groups = 0;            ///< of a row
   unsigned pool_pieces = 0;         ///< sums of which a plane's is made
   std::size_t workspace_bytes = 0;  ///< float32 [n c m, pool_pieces], at least
@@ -70,41 +71,9 @@ struct DepthwiseConvPlan {
 Status make_depthwise_conv_plan(const DepthwiseConvShape& shape, DepthwiseConvKernel forced,
                                 bool pool, DepthwiseConvPlan* plan) noexcept;
 
-/// How an image is cut for kernels whose threads own a few columns of a strip of rows.
-struct DepthwiseStrips {
-  int rows = 0;  ///< of a strip; the last one may have fewer
-  int count = 0;
-  int column_groups = 0;
-};
-
-struct DepthwiseConvBackwardPlan {
-  DepthwiseConvShape shape;
-  DepthwiseConvBackwardKernels kernels;
-  bool recomputes = false;  ///< there is an activation, but no saved pre-activation
-
-  /// The gradient of what goes into the activation is written to the workspace first.
-  bool gradient_pass = false;
-
-  DepthwiseStrips data;  ///< of grad_x
-  int column_shift = 0;  ///< columns of grad_x that the first thread of a row has left of the image
-  int gradient_shift = 0;  ///< its first column of the gradient
-
-  DepthwiseStrips weight;    ///< of the outputs, for grad_weight
-  int weight_threads = 0;    ///< of a block
-  std::int64_t groups = 0;   ///< of channels, each with blocks of its own
-  std::int64_t splits = 0;   ///< blocks for a group
-  std::int64_t share = 0;    ///< pieces of all images, or rows of outputs, that a split has
-  std::size_t gradient = 0;  ///< offsets in the workspace
-  std::size_t partials = 0;
-  std::size_t arrived = 0;
-  std::size_t workspace_bytes = 0;
-};
-
-/// The same for the gradients of a checked call.
-Status make_depthwise_conv_backward_plan(const DepthwiseConvShape& shape,
-                                         const DepthwiseConvOptions& options,
-                                         const DepthwiseConvBackwardInput& input,
-                                         const DepthwiseConvBackwardOutput& output,
-                                         DepthwiseConvBackwardPlan* plan) noexcept;
+/// Columns of padding that the kernel for long rows looks at: half of the kernel, or with stride 2
+/// one less where that is odd and the padding is not, or the other way round. What the padding is
+/// smaller by, y is shifted by.
+int depthwise_rows_left(const DepthwiseConvShape& shape) noexcept;
 
 }  // namespace cudet

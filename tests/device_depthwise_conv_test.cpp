@@ -13,8 +13,8 @@
 namespace cudet::test {
 namespace {
 
-const std::vector<DepthwiseConvKernel> kKernels = {DepthwiseConvKernel::automatic,
-                                                   DepthwiseConvKernel::generic};
+const std::vector<DepthwiseConvKernel> kKernels = {
+    DepthwiseConvKernel::automatic, DepthwiseConvKernel::generic, DepthwiseConvKernel::rows};
 const std::vector<DataType> kTypes = {DataType::float32, DataType::float16, DataType::bfloat16,
                                       DataType::int8};
 const std::vector<Activation> kActivations = {

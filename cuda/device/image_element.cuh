@@ -47,9 +47,15 @@ __device__ __forceinline__ void store_four(T* address, const float (&x)[4]) {
 }
 
 /// The nearest integer, ties to even, within int8; 0 for NaN.
-__device__ __forceinline__ std::int8_t to_int8(float value) {
+template <>
+__device__ __forceinline__ std::int8_t from_float<std::int8_t>(float value) {
   const float clamped = fminf(fmaxf(value, -128.0f), 127.0f);
   return static_cast<std::int8_t>(value != value ? 0.0f : rintf(clamped));
+}
+__device__ __forceinline__ void store_four(std::int8_t* address, const float (&x)[4]) {
+  *reinterpret_cast<char4*>(address) =
+      make_char4(from_float<std::int8_t>(x[0]), from_float<std::int8_t>(x[1]),
+                 from_float<std::int8_t>(x[2]), from_float<std::int8_t>(x[3]));
 }
 
 }  // namespace cudet::device

@@ -9,18 +9,6 @@
 
 namespace cudet::device {
 
-/// Stores the sum of piece `piece` of a plane.
-__device__ __forceinline__ void store_pool_partial(const DepthwiseConvParameters& p,
-                                                   ImageLayout layout, unsigned b, int channel,
-                                                   int piece, float sum) {
-  const auto channels = static_cast<std::int64_t>(p.out_channels);
-  const std::int64_t pieces = p.pool_pieces;
-  const std::int64_t index = layout == ImageLayout::nchw
-                                 ? (b * channels + channel) * pieces + piece
-                                 : (b * pieces + piece) * channels + channel;
-  p.pool_partials[index] = sum;
-}
-
 struct DepthwisePoolParameters {
   const float* partials;
   void* pool;
