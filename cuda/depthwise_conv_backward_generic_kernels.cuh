@@ -72,7 +72,7 @@ __device__ __forceinline__ Range range_of(int offset, int step, int size, int co
 
 /// g = grad_output act'(v) as float32, with v recomputed where it has not been saved.
 template <class T>
-__global__ void __launch_bounds__(kGenericThreads)
+__global__ void __launch_bounds__(kGenericThreads, 1)
     activation_gradient_kernel(const GradientPassParameters parameters) {
   const DepthwiseGeometry& geometry = parameters.geometry;
   const unsigned index = blockIdx.x * kGenericThreads + threadIdx.x;
@@ -135,7 +135,7 @@ __device__ __forceinline__ TapWalk walk_taps(int padded, int kernel, int stride,
 }
 
 template <class T>
-__global__ void __launch_bounds__(kGenericThreads)
+__global__ void __launch_bounds__(kGenericThreads, 1)
     generic_grad_x_kernel(const GenericGradXParameters parameters) {
   const DepthwiseGeometry& geometry = parameters.geometry;
   const unsigned index = blockIdx.x * kGenericThreads + threadIdx.x;
@@ -214,7 +214,7 @@ __device__ __forceinline__ float sum_of_tap(const GradWeightParameters& paramete
 }
 
 template <class T, bool kChannelsLast>
-__global__ void __launch_bounds__(kGenericThreads)
+__global__ void __launch_bounds__(kGenericThreads, 1)
     generic_grad_weight_kernel(const GradWeightParameters parameters) {
   constexpr int kChannels = static_cast<int>(kGroupChannels<kChannelsLast>);
   constexpr int kWorkers = kGenericThreads / kChannels;
