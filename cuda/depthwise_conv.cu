@@ -102,10 +102,10 @@ struct ChosenKernel {
   const char* action;  ///< for messages
 };
 
-ChosenKernel chosen_kernel(const DepthwiseConvPlan& plan) {
+ChosenKernel chosen_kernel(const DepthwiseConvPlan& plan, bool vectors) {
   switch (plan.kernel) {
     case DepthwiseConvKernel::rows:
-      return {depthwise_rows_kernel(plan.shape), "launching depthwise_conv_rows_kernel"};
+      return {depthwise_rows_kernel(plan.shape, vectors), "launching depthwise_conv_rows_kernel"};
     default:
       return {generic_kernel(plan.shape), "launching depthwise_conv_generic_kernel"};
   }
@@ -141,7 +141,7 @@ Status depthwise_conv(const DepthwiseConvPlan& plan, const DepthwiseConvOptions&
   if (plan.blocks == 0) return Status();
   const DepthwiseConvParameters parameters =
       make_parameters(plan, options, input, output, execution);
-  const ChosenKernel kernel = chosen_kernel(plan);
+  const ChosenKernel kernel = chosen_kernel(plan, parameters.x_vectors);
   LaunchConfig config = {};
   config.grid = dim3(plan.blocks);
   config.block = dim3(kDepthwiseThreads);

@@ -115,6 +115,7 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
   }
 
   const std::int64_t image = std::int64_t{b} * p.out_channels * p.oh * p.ow;
+  const Finish<1> finish(p, {0, 1});
   float pool = 0.0f;
 #pragma unroll
   for (int r = 0; r < kGenericRows; ++r) {
@@ -122,8 +123,7 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
     float v[1] = {kIsInt8 ? fmaf(sum[r], scale, bias) : sum[r]};
     const int in_image = nchw ? (channel * p.oh + first_row + r) * p.ow + out_column
                               : ((first_row + r) * p.ow + out_column) * p.out_channels + channel;
-    finish<T, 1>(p, image + in_image, {0, 1}, v);
-    pool += v[0];
+    finish.template store<T>(image + in_image, v, pool);
   }
   if (p.pool_partials != nullptr) {
     store_pool_partial(p, kLayout, b, channel, strip * p.ow + out_column, pool);

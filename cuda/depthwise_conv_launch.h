@@ -7,7 +7,8 @@
 
 namespace cudet::device {
 
-/// The instance of a kernel for the shape of a plan that has chosen this kind.
-DepthwiseConvKernelFunction depthwise_rows_kernel(const DepthwiseConvShape& shape);
+/// The instance of a kernel for the shape of a plan that has chosen this kind. `vectors` is
+/// DepthwiseConvParameters::x_vectors.
+DepthwiseConvKernelFunction depthwise_rows_kernel(const DepthwiseConvShape& shape, bool vectors);
 
 }  // namespace cudet::device

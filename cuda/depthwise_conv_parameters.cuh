@@ -5,11 +5,13 @@
 
 #include "device/activation.cuh"
 #include "device/image_element.cuh"
+#include "device/keep.cuh"
 #include "device/shared_memory.cuh"
 #include "device/warp.cuh"
 
 #include <cuda_runtime.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace cudet::device {
@@ -56,102 +58,105 @@ __device__ __forceinline__ float scale_of(const DepthwiseConvParameters& p, int 
   return sizeof(T) == 1 ? p.scales[channel] : 1.0f;
 }
 
+/// An array whose size is a template's parameter.
+template <int kCount>
+using Floats = float[static_cast<std::size_t>(kCount)];
+
 /// The elements first ... end - 1 of a few neighbours are those that exist.
 struct Part {
   int first, end;
-  template <unsigned kCount>
-  __device__ __forceinline__ bool is_whole() const {
-    return first <= 0 && end >= static_cast<int>(kCount);
-  }
-  __device__ __forceinline__ bool has(unsigned k) const {
-    return static_cast<int>(k) >= first && static_cast<int>(k) < end;
-  }
+  __device__ __forceinline__ bool has(int k) const { return k >= first && k < end; }
 };
 
-template <class T, unsigned kCount>
-__device__ __forceinline__ void load_part(const T* address, bool vectors, Part part,
-                                          float (&v)[kCount]) {
-  if constexpr (kCount == 4) {
-    if (vectors && part.is_whole<4>()) {
-      load_four(address, v);
+/// What follows the sums of kCount neighbouring elements of y: activation, residual, and the stores
+/// of what is wanted. `part` and the call decide once for all elements of a thread whether there is
+/// only one whole vector of y to store.
+template <int kCount>
+class Finish {
+ public:
+  __device__ __forceinline__ Finish(const DepthwiseConvParameters& p, Part part)
+      : p_(p),
+        part_(part),
+        vectors_(kCount == 4 && p.y_vectors && part.first <= 0 && part.end >= kCount),
+        only_y_(keep(vectors_ && p.y != nullptr && p.pre_activation == nullptr &&
+                     p.residual == nullptr && p.pool_partials == nullptr)),
+        saves_(keep(p.pre_activation != nullptr)),
+        activates_(keep(p.activation.kind != Activation::none)) {}
+
+  /// `index` is that of the first element. `v` goes into the activation and comes out as the
+  /// elements of y, before they are rounded; their sum is added to `pool` where that is wanted.
+  template <class T>
+  __device__ __forceinline__ void store(std::int64_t index, Floats<kCount>& v, float& pool) const {
+    if (saves_) {
+      if constexpr (sizeof(T) > 1) store_part(static_cast<T*>(p_.pre_activation) + index, v);
+    }
+    if (activates_) activate(p_.activation, v);
+    if (!only_y_) {
+      if (p_.residual != nullptr) {
+        if constexpr (sizeof(T) > 1) add_part(static_cast<const T*>(p_.residual) + index, v);
+      }
+      if (p_.pool_partials != nullptr) {
+#pragma unroll
+        for (int k = 0; k < kCount; ++k)
+          pool += part_.has(k) ? v[k] : 0.0f;
+      }
+      if (p_.y == nullptr) return;
+    }
+    if constexpr (sizeof(T) > 1) {
+      store_part(static_cast<T*>(p_.y) + index, v);
+    } else {
+      store_quantised(index, v);
+    }
+  }
+
+ private:
+  template <class T>
+  __device__ __forceinline__ void store_part(T* address, const Floats<kCount>& v) const {
+    if constexpr (kCount == 4) {
+      if (vectors_) {
+        store_four(address, v);
+        return;
+      }
+    }
+#pragma unroll
+    for (int k = 0; k < kCount; ++k) {
+      if (part_.has(k)) address[k] = from_float<T>(v[k]);
+    }
+  }
+
+  template <class T>
+  __device__ __forceinline__ void add_part(const T* address, Floats<kCount>& v) const {
+    Floats<kCount> other;
+    if constexpr (kCount == 4) {
+      if (vectors_) load_four(address, other);
+    }
+#pragma unroll
+    for (int k = 0; k < kCount; ++k) {
+      if (!vectors_) other[k] = part_.has(k) ? to_float(address[k]) : 0.0f;
+      v[k] += other[k];
+    }
+  }
+
+  __device__ __forceinline__ void store_quantised(std::int64_t index,
+                                                  const Floats<kCount>& v) const {
+    if (p_.float_y) {
+      store_part(static_cast<float*>(p_.y) + index, v);
       return;
     }
-  }
+    Floats<kCount> scaled;
 #pragma unroll
-  for (unsigned k = 0; k < kCount; ++k)
-    v[k] = part.has(k) ? to_float(address[k]) : 0.0f;
-}
+    for (int k = 0; k < kCount; ++k)
+      scaled[k] = v[k] * p_.output_factor;
+    store_part(static_cast<std::int8_t*>(p_.y) + index, scaled);
+  }
 
-template <class T, unsigned kCount>
-__device__ __forceinline__ void store_part(T* address, bool vectors, Part part,
-                                           const float (&v)[kCount]) {
-  if constexpr (kCount == 4) {
-    if (vectors && part.is_whole<4>()) {
-      store_four(address, v);
-      return;
-    }
-  }
-#pragma unroll
-  for (unsigned k = 0; k < kCount; ++k) {
-    if (part.has(k)) address[k] = from_float<T>(v[k]);
-  }
-}
-
-/// int8 by a runtime choice of two types of y.
-template <unsigned kCount>
-__device__ __forceinline__ void store_quantised(const DepthwiseConvParameters& p,
-                                                std::int64_t index, Part part,
-                                                const float (&v)[kCount]) {
-  if (p.float_y) {
-    store_part(static_cast<float*>(p.y) + index, p.y_vectors, part, v);
-    return;
-  }
-  float scaled[kCount];
-#pragma unroll
-  for (unsigned k = 0; k < kCount; ++k)
-    scaled[k] = v[k] * p.output_factor;
-  store_part(static_cast<std::int8_t*>(p.y) + index, p.y_vectors, part, scaled);
-}
-
-/// What follows the sums: activation, residual, and the stores of what is wanted of a few
-/// neighbouring elements of y, the first at `index`. `v` comes out as the elements of y, before
-/// they are rounded.
-template <class T, unsigned kCount>
-__device__ __forceinline__ void finish(const DepthwiseConvParameters& p, std::int64_t index,
-                                       Part part, float (&v)[kCount]) {
-  constexpr bool kIsInt8 = sizeof(T) == 1;
-  if constexpr (!kIsInt8) {
-    if (p.pre_activation != nullptr) {
-      store_part(static_cast<T*>(p.pre_activation) + index, p.y_vectors, part, v);
-    }
-  }
-  activate(p.activation, v);
-  if constexpr (!kIsInt8) {
-    if (p.residual != nullptr) {
-      float residual[kCount];
-      load_part(static_cast<const T*>(p.residual) + index, p.y_vectors, part, residual);
-#pragma unroll
-      for (unsigned k = 0; k < kCount; ++k)
-        v[k] += residual[k];
-    }
-  }
-  if (p.y == nullptr) return;
-  if constexpr (kIsInt8) {
-    store_quantised(p, index, part, v);
-  } else {
-    store_part(static_cast<T*>(p.y) + index, p.y_vectors, part, v);
-  }
-}
-
-/// Sum of the elements that exist.
-template <unsigned kCount>
-__device__ __forceinline__ float sum_of(Part part, const float (&v)[kCount]) {
-  float sum = 0.0f;
-#pragma unroll
-  for (unsigned k = 0; k < kCount; ++k)
-    sum += part.has(k) ? v[k] : 0.0f;
-  return sum;
-}
+  const DepthwiseConvParameters& p_;
+  Part part_;
+  bool vectors_;
+  bool only_y_;
+  bool saves_;
+  bool activates_;
+};
 
 /// Stores the sum of piece `piece` of a plane, as the kernels for pooling read it.
 __device__ __forceinline__ void store_pool_partial(const DepthwiseConvParameters& p,

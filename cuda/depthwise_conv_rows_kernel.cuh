@@ -21,70 +21,96 @@
 #pragma once
 
 #include "depthwise_conv_parameters.cuh"
+#include "device/keep.cuh"
+#include "device/neighbour.cuh"
 
 namespace cudet::device {
 
-constexpr unsigned kRowsColumns = 4;  // of y, a thread
+constexpr int kRowsColumns = 4;  // of y, a thread
 
-/// What a thread reads of a row. This stays the same from row to row.
+/// What a thread reads of a row. This stays the same from row to row; numbers of rows are the
+/// height of x, or 0 where the thread reads nothing.
 struct RowsPlace {
-  int in_row;           ///< elements of the row from the thread's own first one to its end
-  bool left_in_warp;    ///< the halo on the left is in the lane before
-  bool left_in_memory;  ///< it is in another warp
-  bool right_in_warp;
-  bool right_in_memory;
+  int in_row;          ///< elements of the row from the thread's own first one to its end
+  unsigned own_rows;   ///< of its own elements
+  unsigned left_mask;  ///< all bits where the halo on the left is in the lane before
+  unsigned left_rows;  ///< of the halo on the left, where that is in another warp
+  unsigned right_mask;
+  unsigned right_rows;
 };
 
+template <unsigned kOwn>
+__device__ __forceinline__ RowsPlace place_of(const DepthwiseConvParameters& p, int group) {
+  const unsigned lane = threadIdx.x % kWarpSize;
+  const auto rows_if = [&](bool reads) { return keep(reads ? static_cast<unsigned>(p.h) : 0u); };
+  const auto mask_if = [](bool set) { return keep(set ? 0xffffffffu : 0u); };
+  RowsPlace place;
+  place.in_row = p.w - group * static_cast<int>(kOwn);
+  place.own_rows = rows_if(place.in_row > 0);
+  const bool has_left = group > 0;
+  place.left_mask = mask_if(has_left && lane > 0);
+  place.left_rows = rows_if(has_left && lane == 0);
+  const bool has_right = place.in_row > static_cast<int>(kOwn);
+  const bool right_in_warp = lane < kWarpSize - 1 && group < p.column_groups - 1;
+  place.right_mask = mask_if(right_in_warp);
+  place.right_rows = rows_if(has_right && !right_in_warp);
+  return place;
+}
+
 /// Reads one row of x, zeros where it or parts of it lie outside of the image. `own` is the
-/// thread's first element, window[kLeft].
-template <class T, unsigned kOwn, unsigned kLeft, unsigned kRight>
-__device__ __forceinline__ void load_row(const T* own, bool inside, bool vectors,
-                                         const RowsPlace& place,
-                                         float (&window)[kLeft + kOwn + kRight]) {
-  float x[kOwn] = {};
-  if (vectors) {
-    // The width is a multiple of four.
+/// thread's first element, window[kBefore]. kVectors: every group of four elements is aligned, and
+/// a row has no part of one.
+template <class T, bool kVectors, int kOwn, int kBefore, int kAfter>
+__device__ __forceinline__ void load_row(const T* own, int row, const RowsPlace& place,
+                                         Floats<kBefore + kOwn + kAfter>& window) {
+  const auto is_below = [row](unsigned rows) { return static_cast<unsigned>(row) < rows; };
+  Floats<kOwn> x = {};
+  if (is_below(place.own_rows)) {
+    if constexpr (kVectors) {
 #pragma unroll
-    for (unsigned k = 0; k < kOwn; k += 4) {
-      float four[4] = {};
-      if (inside && static_cast<int>(k) < place.in_row) load_four(own + k, four);
+      for (int k = 0; k < kOwn; k += 4) {
+        float four[4] = {};
+        if (k == 0 || k < place.in_row) load_four(own + k, four);
 #pragma unroll
-      for (unsigned j = 0; j < 4; ++j)
-        x[k + j] = four[j];
-    }
-  } else {
+        for (int j = 0; j < 4; ++j)
+          x[k + j] = four[j];
+      }
+    } else {
 #pragma unroll
-    for (unsigned k = 0; k < kOwn; ++k) {
-      if (inside && static_cast<int>(k) < place.in_row) x[k] = to_float(own[k]);
+      for (int k = 0; k < kOwn; ++k)
+        x[k] = k < place.in_row ? to_float(own[k]) : 0.0f;
     }
   }
 #pragma unroll
-  for (unsigned k = 0; k < kOwn; ++k)
-    window[kLeft + k] = x[k];
+  for (int k = 0; k < kOwn; ++k)
+    window[kBefore + k] = x[k];
 #pragma unroll
-  for (unsigned k = 0; k < kLeft; ++k) {
-    const float other = __shfl_up_sync(kFullWarp, x[kOwn - kLeft + k], 1);
-    window[k] = place.left_in_warp ? other : 0.0f;
-    const int column = static_cast<int>(k) - static_cast<int>(kLeft);
-    if (place.left_in_memory && inside && column < place.in_row) window[k] = to_float(own[column]);
+  for (int k = 0; k < kBefore; ++k)
+    window[k] = from_lane_before(x[kOwn - kBefore + k], place.left_mask);
+#pragma unroll
+  for (int k = 0; k < kAfter; ++k)
+    window[kBefore + kOwn + k] = from_lane_after(x[k], place.right_mask);
+  if (is_below(place.left_rows)) {
+#pragma unroll
+    for (int k = 0; k < kBefore; ++k) {
+      if (kVectors || k - kBefore < place.in_row) window[k] = to_float(own[k - kBefore]);
+    }
   }
+  if (is_below(place.right_rows)) {
 #pragma unroll
-  for (unsigned k = 0; k < kRight; ++k) {
-    const float other = __shfl_down_sync(kFullWarp, x[k], 1);
-    window[kLeft + kOwn + k] = place.right_in_warp ? other : 0.0f;
-    if (place.right_in_memory && inside && static_cast<int>(kOwn + k) < place.in_row) {
-      window[kLeft + kOwn + k] = to_float(own[kOwn + k]);
+    for (int k = kOwn; k < kOwn + kAfter; ++k) {
+      if (kVectors || k < place.in_row) window[kBefore + k] = to_float(own[k]);
     }
   }
 }
 
 /// kLeft columns of padding lie before the window of the first output column of a thread.
-template <class T, unsigned kKernel, unsigned kStride, unsigned kLeft>
+template <class T, bool kVectors, int kKernel, int kStride, int kLeft>
 __global__ void __launch_bounds__(kDepthwiseThreads)
     depthwise_conv_rows_kernel(const __grid_constant__ DepthwiseConvParameters p) {
-  constexpr unsigned kSums = (kKernel - 1) / kStride + 1;
-  constexpr unsigned kOwn = kRowsColumns * kStride;
-  constexpr unsigned kRight = kKernel - kStride - kLeft;
+  constexpr int kSums = (kKernel - 1) / kStride + 1;
+  constexpr int kOwn = kRowsColumns * kStride;
+  constexpr int kAfter = kKernel - kStride - kLeft;
   constexpr bool kIsInt8 = sizeof(T) == 1;
 
   const unsigned b = blockIdx.x / p.blocks_per_image;
@@ -96,70 +122,67 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
   const unsigned plane_strip = own_item / static_cast<unsigned>(p.column_groups);
   const int strip = static_cast<int>(plane_strip % static_cast<unsigned>(p.strips));
   const int channel = static_cast<int>(plane_strip / static_cast<unsigned>(p.strips));
-
-  const int lane = static_cast<int>(threadIdx.x % kWarpSize);
-  const int first_column = group * static_cast<int>(kOwn);
-  RowsPlace place;
-  place.in_row = p.w - first_column;
-  place.left_in_warp = lane != 0 && group > 0;
-  place.left_in_memory = lane == 0 && group > 0;
-  place.right_in_warp = lane != kWarpSize - 1 && group < p.column_groups - 1;
-  place.right_in_memory = !place.right_in_warp;
+  const RowsPlace place = place_of<kOwn>(p, group);
 
   const T* const weights =
       static_cast<const T*>(p.weight) + std::int64_t{channel} * (kKernel * kKernel);
-  float weight[kKernel * kKernel];
+  Floats<kKernel * kKernel> weight;
 #pragma unroll
-  for (unsigned k = 0; k < kKernel * kKernel; ++k)
+  for (int k = 0; k < kKernel * kKernel; ++k)
     weight[k] = to_float(weights[k]);
   const float bias = bias_of(p, channel);
   const float start = kIsInt8 ? 0.0f : bias;
   const float scale = scale_of<T>(p, channel);
 
   const int first_row = strip * p.strip_rows;
-  int row = first_row * static_cast<int>(kStride) - p.pad_top;
+  const int strip_rows = keep(p.strip_rows);
+  // Of these rows, so many belong to the strip.
+  const int rows = keep(stores ? min(p.strip_rows, p.oh - first_row) : 0);
+  int row = first_row * kStride - p.pad_top;
   const T* own = static_cast<const T*>(p.x) +
                  (std::int64_t{b} * p.c + channel / p.multiplier) * p.h * p.w +
-                 std::int64_t{row} * p.w + first_column;
+                 std::int64_t{row} * p.w + group * kOwn;
   // Where the padding is smaller than kLeft, a thread's columns of y lie further left.
-  const int out_column = group * static_cast<int>(kRowsColumns) - p.column_shift;
-  const Part part = {-out_column, p.ow - out_column};
-  const std::int64_t plane =
-      (std::int64_t{b} * p.out_channels + channel) * p.oh * p.ow + out_column;
+  const int out_column = group * kRowsColumns - p.column_shift;
+  const Finish<kRowsColumns> finish(p, {-out_column, p.ow - out_column});
+  std::int64_t index =
+      ((std::int64_t{b} * p.out_channels + channel) * p.oh + first_row - (kSums - 1)) * p.ow +
+      out_column;
 
-  float sums[kSums][kRowsColumns] = {};
+  Floats<kRowsColumns> sums[static_cast<std::size_t>(kSums)] = {};
   float pool = 0.0f;
-  const int steps = p.strip_rows + static_cast<int>(kSums) - 1;
+  const int x_pitch = keep(p.w);
+  const int y_pitch = keep(p.ow);
 #pragma unroll 1
-  for (int step = 0; step < steps; ++step) {
+  for (int out = -(kSums - 1); out < strip_rows; ++out) {
 #pragma unroll
-    for (unsigned s = 0; s < kStride; ++s) {
-      float window[kLeft + kOwn + kRight];
-      load_row<T, kOwn, kLeft, kRight>(own, row >= 0 && row < p.h, p.x_vectors, place, window);
+    for (int s = 0; s < kStride; ++s) {
+      Floats<kLeft + kOwn + kAfter> window;
+      load_row<T, kVectors, kOwn, kLeft, kAfter>(own, row, place, window);
       ++row;
-      own += p.w;
+      own += x_pitch;
 #pragma unroll
-      for (unsigned u = kSums; u-- > 0;) {
-        const unsigned tap = u * kStride + s;
+      for (int u = kSums - 1; u >= 0; --u) {
+        const int tap = u * kStride + s;
         if (tap >= kKernel) continue;
 #pragma unroll
-        for (unsigned v = 0; v < kRowsColumns; ++v) {
+        for (int v = 0; v < kRowsColumns; ++v) {
           float sum = s > 0 ? sums[u][v] : u > 0 ? sums[u - 1][v] : start;
 #pragma unroll
-          for (unsigned q = 0; q < kKernel; ++q)
+          for (int q = 0; q < kKernel; ++q)
             sum = fmaf(weight[tap * kKernel + q], window[v * kStride + q], sum);
           sums[u][v] = sum;
         }
       }
     }
-    const int out_row = first_row + step - static_cast<int>(kSums - 1);
-    if (step < static_cast<int>(kSums - 1) || out_row >= p.oh || !stores) continue;
-    float v[kRowsColumns];
+    if (static_cast<unsigned>(out) < static_cast<unsigned>(rows)) {
+      Floats<kRowsColumns> v;
 #pragma unroll
-    for (unsigned k = 0; k < kRowsColumns; ++k)
-      v[k] = kIsInt8 ? fmaf(sums[kSums - 1][k], scale, bias) : sums[kSums - 1][k];
-    finish<T, kRowsColumns>(p, plane + std::int64_t{out_row} * p.ow, part, v);
-    if (p.pool_partials != nullptr) pool += sum_of(part, v);
+      for (int k = 0; k < kRowsColumns; ++k)
+        v[k] = kIsInt8 ? fmaf(sums[kSums - 1][k], scale, bias) : sums[kSums - 1][k];
+      finish.template store<T>(index, v, pool);
+    }
+    index += y_pitch;
   }
   if (p.pool_partials != nullptr && stores) {
     store_pool_partial(p, ImageLayout::nchw, b, channel, strip * p.column_groups + group, pool);

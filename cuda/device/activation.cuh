@@ -8,6 +8,8 @@
 
 #include <cuda_runtime.h>
 
+#include <cstddef>
+
 namespace cudet::device {
 
 /// What an activation needs to know.
@@ -42,7 +44,7 @@ __device__ __forceinline__ float gelu(float v) {
   return twice == 0.0f ? 0.0f : 0.5f * v * twice;
 }
 
-template <unsigned kCount>
+template <std::size_t kCount>
 __device__ __forceinline__ void activate(const ActivationParameters& activation,
                                          float (&v)[kCount]) {
   switch (activation.kind) {
