@@ -81,9 +81,10 @@ __global__ void __launch_bounds__(kGradXThreads, 1)
                                                             geometry.y.column, parameters.vectors);
   const int begin = strip * parameters.strip_rows;
   const auto rows = static_cast<unsigned>(min(parameters.strip_rows, geometry.h - begin));
-  const int first_row = divide_up<S>(begin + geometry.pad_top - (K - 1));
+  // Rows of g that reach the strip; above the first one there are none.
+  const int first_row = max(divide_up<S>(begin + geometry.pad_top - (K - 1)), 0);
   const int last_row = divide_down<S>(begin + static_cast<int>(rows) - 1 + geometry.pad_top);
-  const auto gradient_rows = static_cast<unsigned>(keep(geometry.oh));
+  const int end_row = keep(min(last_row + 1, geometry.oh));
 
   for (long long image = first_image; image < geometry.n; image += parameters.images) {
     GradientWalk<T> walk = walk_gradient<T>(
@@ -100,16 +101,22 @@ __global__ void __launch_bounds__(kGradXThreads, 1)
              static_cast<long long>(first_column) * geometry.x.column;
     const long long row_step = keep(static_cast<long long>(geometry.x.row));
     Floats<kColumns> sums[static_cast<std::size_t>(K)] = {};
-#pragma unroll 1
-    for (int t = first_row; t <= last_row; ++t) {
-      Floats<kLeft + 4 + kRight> g;
-      if (static_cast<unsigned>(t) < gradient_rows) {
-        load_piece<kLeft, 4, kRight, kChannelsLast>(walk, gradient_piece, g);
-      } else {
+    const auto store_complete_rows = [&] {
 #pragma unroll
-        for (float& element : g)
-          element = 0.0f;
+      for (int a = 0; a < S; ++a) {
+        if (static_cast<unsigned>(row) < rows) {
+          store_piece<kColumns, kChannelsLast>(own, piece, sums[a]);
+        }
+        ++row;
+        own += row_step;
       }
+    };
+    int t = first_row;
+#pragma unroll 1
+    for (; t < end_row; ++t) {
+      Floats<kLeft + 4 + kRight> g;
+      load_piece<kLeft, 4, kRight, kChannelsLast>(walk, gradient_piece, g);
+      walk.next_row();
 #pragma unroll
       for (int p = 0; p < K; ++p) {
 #pragma unroll
@@ -125,15 +132,18 @@ __global__ void __launch_bounds__(kGradXThreads, 1)
           sums[p][c] = sum;
         }
       }
-      walk.next_row();
+      store_complete_rows();
+    }
+    // Below the last row of g there is nothing to add any more.
+#pragma unroll 1
+    for (; t <= last_row; ++t) {
 #pragma unroll
-      for (int a = 0; a < S; ++a) {
-        if (static_cast<unsigned>(row) < rows) {
-          store_piece<kColumns, kChannelsLast>(own, piece, sums[a]);
-        }
-        ++row;
-        own += row_step;
+      for (int p = 0; p < K; ++p) {
+#pragma unroll
+        for (int c = 0; c < kColumns; ++c)
+          sums[p][c] = p + S < K ? sums[p + S < K ? p + S : 0][c] : 0.0f;
       }
+      store_complete_rows();
     }
   }
 }

@@ -47,17 +47,18 @@ Status choose(const DepthwiseConvShape& shape, DepthwiseConvKernel forced, bool 
                        to_string(forced));
 }
 
-/// Cuts `rows` for `threads` threads a strip.
+/// Cuts planes of `rows` and `columns` so that a device is full, if that leaves strips of enough
+/// rows.
 DepthwiseStrips cut(std::int64_t rows, std::int64_t columns, std::int64_t group_columns,
                     std::int64_t planes, int kernel) {
-  const std::int64_t fewest_rows = std::max<std::int64_t>(kFewestRows, 2 * (kernel + 1));
   const std::int64_t groups = divide_up(columns, group_columns);
-  const std::int64_t threads = std::max<std::int64_t>(planes * groups, 1);
-  const std::int64_t wanted = std::clamp(divide_up(kWantedThreads, threads),
-                                         divide_up(rows, kMostRows), divide_up(rows, fewest_rows));
-  const std::int64_t strip_rows = divide_up(rows, std::max<std::int64_t>(wanted, 1));
+  const std::int64_t fewest = divide_up(rows, kMostRows);
+  const std::int64_t most = rows / std::max<std::int64_t>(kFewestRows, 2 * (kernel + 1));
+  const std::int64_t wanted = kWantedThreads / std::max<std::int64_t>(planes * groups, 1);
+  const std::int64_t count =
+      std::max<std::int64_t>({std::min(wanted, most), fewest, std::int64_t{1}});
   DepthwiseStrips strips;
-  strips.rows = static_cast<int>(std::max<std::int64_t>(strip_rows, 1));
+  strips.rows = static_cast<int>(std::max<std::int64_t>(divide_up(rows, count), 1));
   strips.count = static_cast<int>(divide_up(rows, strips.rows));
   strips.column_groups = static_cast<int>(groups);
   return strips;
