@@ -65,6 +65,8 @@ DepthwiseConvParameters make_parameters(const DepthwiseConvPlan& plan,
   p.pad_left = to_int(shape.pad_left);
   const bool nchw = shape.layout == ImageLayout::nchw;
   p.x_vectors = (nchw ? p.w : p.c) % 4 == 0 && has_vectors(input.x.data(), element_size(input.x));
+  p.weight_vectors = !nchw && p.out_channels % 4 == 0 &&
+                     has_vectors(input.weight.data(), element_size(input.weight));
   p.y_vectors = (nchw ? p.ow : p.out_channels) % 4 == 0 && plan.column_shift % 4 == 0;
   for (const Tensor* tensor : {&output.y, &output.pre_activation, &input.residual}) {
     p.y_vectors = p.y_vectors && has_vectors(tensor->data(), element_size(*tensor));
@@ -73,6 +75,7 @@ DepthwiseConvParameters make_parameters(const DepthwiseConvPlan& plan,
   p.items = plan.items;
   p.strip_rows = plan.strip_rows;
   p.strips = plan.strips;
+  p.channel_slice = plan.channel_slice;
   p.column_shift = plan.column_shift;
   p.column_groups = plan.column_groups;
   p.pool_pieces = plan.pool_pieces;
@@ -100,12 +103,18 @@ DepthwiseConvKernelFunction generic_kernel(const DepthwiseConvShape& shape) {
 struct ChosenKernel {
   DepthwiseConvKernelFunction function;
   const char* action;  ///< for messages
+  std::size_t shared_bytes = 0;
 };
 
 ChosenKernel chosen_kernel(const DepthwiseConvPlan& plan, bool vectors) {
   switch (plan.kernel) {
     case DepthwiseConvKernel::rows:
       return {depthwise_rows_kernel(plan.shape, vectors), "launching depthwise_conv_rows_kernel"};
+    case DepthwiseConvKernel::channels:
+      return {
+          depthwise_channels_kernel(plan.shape), "launching depthwise_conv_channels_kernel",
+          static_cast<std::size_t>(plan.shape.kernel_h * plan.shape.kernel_w * plan.channel_slice) *
+              sizeof(float4)};
     default:
       return {generic_kernel(plan.shape), "launching depthwise_conv_generic_kernel"};
   }
@@ -145,6 +154,7 @@ Status depthwise_conv(const DepthwiseConvPlan& plan, const DepthwiseConvOptions&
   LaunchConfig config = {};
   config.grid = dim3(plan.blocks);
   config.block = dim3(kDepthwiseThreads);
+  config.shared_bytes = kernel.shared_bytes;
   CUDET_RETURN_IF_ERROR(
       launch(kOperation, kernel.action, kernel.function, config, execution.stream(), parameters));
   if (!output.pool.present()) return Status();

@@ -123,7 +123,8 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
     float v[1] = {kIsInt8 ? fmaf(sum[r], scale, bias) : sum[r]};
     const int in_image = nchw ? (channel * p.oh + first_row + r) * p.ow + out_column
                               : ((first_row + r) * p.ow + out_column) * p.out_channels + channel;
-    finish.template store<T>(image + in_image, v, pool);
+    finish.template store<T>(image + in_image, v);
+    pool += v[0];
   }
   if (p.pool_partials != nullptr) {
     store_pool_partial(p, kLayout, b, channel, strip * p.ow + out_column, pool);

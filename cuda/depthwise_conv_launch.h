@@ -10,5 +10,6 @@ namespace cudet::device {
 /// The instance of a kernel for the shape of a plan that has chosen this kind. `vectors` is
 /// DepthwiseConvParameters::x_vectors.
 DepthwiseConvKernelFunction depthwise_rows_kernel(const DepthwiseConvShape& shape, bool vectors);
+DepthwiseConvKernelFunction depthwise_channels_kernel(const DepthwiseConvShape& shape);
 
 }  // namespace cudet::device

@@ -37,8 +37,10 @@ struct DepthwiseConvParameters {
   int h, w, oh, ow;
   int kernel_h, kernel_w;
   int stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
-  bool x_vectors;  ///< every group of four elements of a row, or of channels, is aligned
-  bool y_vectors;  ///< likewise, of all tensors of y's shape
+  int channel_slice;    ///< groups of four channels of a block; nhwc
+  bool weight_vectors;  ///< nhwc: every group of four channels of the weight is aligned
+  bool x_vectors;       ///< every group of four elements of a row, or of channels, is aligned
+  bool y_vectors;       ///< likewise, of all tensors of y's shape
   unsigned blocks_per_image;
   unsigned items;        ///< of an image: what a thread works on
   int strip_rows;        ///< output rows of an item
@@ -79,14 +81,14 @@ class Finish {
         part_(part),
         vectors_(kCount == 4 && p.y_vectors && part.first <= 0 && part.end >= kCount),
         only_y_(keep(vectors_ && p.y != nullptr && p.pre_activation == nullptr &&
-                     p.residual == nullptr && p.pool_partials == nullptr)),
+                     p.residual == nullptr)),
         saves_(keep(p.pre_activation != nullptr)),
         activates_(keep(p.activation.kind != Activation::none)) {}
 
   /// `index` is that of the first element. `v` goes into the activation and comes out as the
-  /// elements of y, before they are rounded; their sum is added to `pool` where that is wanted.
+  /// elements of y, before they are rounded.
   template <class T>
-  __device__ __forceinline__ void store(std::int64_t index, Floats<kCount>& v, float& pool) const {
+  __device__ __forceinline__ void store(std::int64_t index, Floats<kCount>& v) const {
     if (saves_) {
       if constexpr (sizeof(T) > 1) store_part(static_cast<T*>(p_.pre_activation) + index, v);
     }
@@ -95,11 +97,6 @@ class Finish {
       if (p_.residual != nullptr) {
         if constexpr (sizeof(T) > 1) add_part(static_cast<const T*>(p_.residual) + index, v);
       }
-      if (p_.pool_partials != nullptr) {
-#pragma unroll
-        for (int k = 0; k < kCount; ++k)
-          pool += part_.has(k) ? v[k] : 0.0f;
-      }
       if (p_.y == nullptr) return;
     }
     if constexpr (sizeof(T) > 1) {
@@ -107,6 +104,15 @@ class Finish {
     } else {
       store_quantised(index, v);
     }
+  }
+
+  /// Sum of the elements that exist.
+  __device__ __forceinline__ float sum_of(const Floats<kCount>& v) const {
+    float sum = 0.0f;
+#pragma unroll
+    for (int k = 0; k < kCount; ++k)
+      sum += part_.has(k) ? v[k] : 0.0f;
+    return sum;
   }
 
  private:

@@ -150,6 +150,7 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
       out_column;
 
   Floats<kRowsColumns> sums[static_cast<std::size_t>(kSums)] = {};
+  const bool pools = keep(p.pool_partials != nullptr);
   float pool = 0.0f;
   const int x_pitch = keep(p.w);
   const int y_pitch = keep(p.ow);
@@ -180,7 +181,8 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
 #pragma unroll
       for (int k = 0; k < kRowsColumns; ++k)
         v[k] = kIsInt8 ? fmaf(sums[kSums - 1][k], scale, bias) : sums[kSums - 1][k];
-      finish.template store<T>(index, v, pool);
+      finish.template store<T>(index, v);
+      if (pools) pool += finish.sum_of(v);
     }
     index += y_pitch;
   }

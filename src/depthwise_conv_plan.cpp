@@ -16,17 +16,12 @@ std::int64_t ceil_divide(std::int64_t a, std::int64_t b) {
   return a / b + (a % b != 0 ? 1 : 0);
 }
 
-constexpr std::int64_t kThreads = 128;   // of a block
-constexpr std::int64_t kColumns = 4;     // of y, of a thread
-constexpr std::int64_t kFewestRows = 4;  // of y, of a thread
+constexpr std::int64_t kThreads = 128;     // of a block
+constexpr std::int64_t kColumns = 4;       // of y, of a thread
+constexpr std::int64_t kLaneChannels = 4;  // nhwc, of a thread
+constexpr std::int64_t kFewestRows = 4;    // of y, of a thread
 
-/// Cuts an image into items of `strip_rows` rows and one of `column_groups` parts of a row, of one
-/// of `channel_groups` groups of channels.
-Status cut(std::int64_t strip_rows, std::int64_t column_groups, std::int64_t channel_groups,
-           DepthwiseConvPlan* plan) {
-  const std::int64_t strips = ceil_divide(plan->shape.oh, strip_rows);
-  const std::int64_t items = strips * column_groups * channel_groups;
-  const std::int64_t blocks_per_image = ceil_divide(items, kThreads);
+Status set_blocks(std::int64_t blocks_per_image, DepthwiseConvPlan* plan) {
   std::int64_t blocks = 0;
   if (__builtin_mul_overflow(blocks_per_image, plan->shape.n, &blocks) || blocks > INT32_MAX) {
     return Status::error(StatusCode::unsupported,
@@ -34,14 +29,23 @@ Status cut(std::int64_t strip_rows, std::int64_t column_groups, std::int64_t cha
                          " images of %" PRId64,
                          kOperation, plan->shape.n, blocks_per_image);
   }
+  plan->blocks_per_image = static_cast<unsigned>(blocks_per_image);
+  plan->blocks = static_cast<unsigned>(blocks);
+  return Status();
+}
+
+/// Cuts an image into items of `strip_rows` rows and one of `column_groups` parts of a row, of one
+/// of `channel_groups` groups of channels.
+Status cut(std::int64_t strip_rows, std::int64_t column_groups, std::int64_t channel_groups,
+           DepthwiseConvPlan* plan) {
+  const std::int64_t strips = ceil_divide(plan->shape.oh, strip_rows);
+  const std::int64_t items = strips * column_groups * channel_groups;
   plan->strip_rows = static_cast<int>(strip_rows);
   plan->strips = static_cast<int>(strips);
   plan->column_groups = static_cast<int>(column_groups);
   plan->items = static_cast<unsigned>(items);
-  plan->blocks_per_image = static_cast<unsigned>(blocks_per_image);
-  plan->blocks = static_cast<unsigned>(blocks);
   plan->pool_pieces = static_cast<unsigned>(strips * column_groups);
-  return Status();
+  return set_blocks(ceil_divide(items, kThreads), plan);
 }
 
 /// All kernels' strips have four rows or more, and no more groups than columns and one.
@@ -66,12 +70,16 @@ bool takes(DepthwiseConvKernel kernel, const DepthwiseConvShape& shape) {
     case DepthwiseConvKernel::rows:
       return shape.layout == ImageLayout::nchw && is_common(shape) &&
              shape.pad_left <= (shape.kernel_w - 1) / 2;
+    case DepthwiseConvKernel::channels:
+      return shape.layout == ImageLayout::nhwc && is_common(shape) && shape.multiplier == 1 &&
+             shape.c % kLaneChannels == 0;
     default:
       return kernel == DepthwiseConvKernel::generic;
   }
 }
 
 DepthwiseConvKernel choose(const DepthwiseConvShape& shape) {
+  if (takes(DepthwiseConvKernel::channels, shape)) return DepthwiseConvKernel::channels;
   if (takes(DepthwiseConvKernel::rows, shape)) return DepthwiseConvKernel::rows;
   return DepthwiseConvKernel::generic;
 }
@@ -98,6 +106,21 @@ Status cut_rows(DepthwiseConvPlan* plan) {
   return cut(rows_of_strip(shape, planes * groups), groups, shape.out_channels(), plan);
 }
 
+/// A block has all channels where they are few enough, otherwise one of several equal slices.
+Status cut_channels(DepthwiseConvPlan* plan) {
+  constexpr std::int64_t kMaxSlice = 32;
+  const DepthwiseConvShape& shape = plan->shape;
+  const std::int64_t columns = shape.kernel_w == 7 ? 2 : 4;
+  const std::int64_t groups = ceil_divide(shape.ow, columns);
+  const std::int64_t channel_groups = shape.c / kLaneChannels;
+  const std::int64_t slices = ceil_divide(channel_groups, kMaxSlice);
+  const std::int64_t slice = ceil_divide(channel_groups, slices);
+  const std::int64_t rows = rows_of_strip(shape, shape.n * channel_groups * groups);
+  plan->channel_slice = static_cast<int>(slice);
+  CUDET_RETURN_IF_ERROR(cut(rows, groups, 1, plan));
+  return set_blocks(slices * ceil_divide(plan->items, kThreads / slice), plan);
+}
+
 }  // namespace
 
 int depthwise_rows_left(const DepthwiseConvShape& shape) noexcept {
@@ -120,6 +143,8 @@ Status make_depthwise_conv_plan(const DepthwiseConvShape& shape, DepthwiseConvKe
   switch (plan->kernel) {
     case DepthwiseConvKernel::rows:
       return cut_rows(plan);
+    case DepthwiseConvKernel::channels:
+      return cut_channels(plan);
     default:
       return cut(kFewestRows, shape.ow, shape.out_channels(), plan);
   }

@@ -62,6 +62,7 @@ struct DepthwiseConvPlan {
   int strips = 0;                   ///< of a plane
   int column_shift = 0;             ///< the first group's first column is -column_shift
   int column_groups = 0;            ///< of a row
+  int channel_slice = 0;            ///< nhwc: groups of four channels of a block
   unsigned pool_pieces = 0;         ///< sums of which a plane's is made
   std::size_t workspace_bytes = 0;  ///< float32 [n c m, pool_pieces], at least
 };
