@@ -9,10 +9,15 @@ set(cudet_host_sources
     src/cpu/box_columns.cpp
     src/cpu/box_loops_generic.cpp
     src/cpu/box_loops_x86_64_v3.cpp
+    src/cpu/focal_loops_generic.cpp
+    src/cpu/focal_loops_x86_64_v3.cpp
+    src/cpu/focal_loss_sigmoid.cpp
+    src/cpu/focal_loss_softmax.cpp
     src/cpu/iou.cpp
     src/cpu/nms.cpp
     src/cpu/nms_candidates.cpp
     src/cpu/parallel.cpp
+    src/cpu/real_block.cpp
     src/depthwise_conv.cpp
     src/depthwise_conv_backward.cpp
     src/depthwise_conv_backward_plan.cpp
