@@ -21,6 +21,7 @@ set(cudet_host_sources
     src/cpu/real_block.cpp
     src/depthwise_conv.cpp
     src/depthwise_conv_backward.cpp
+    src/depthwise_conv_backward_plan.cpp
     src/depthwise_conv_check.cpp
     src/depthwise_conv_fold.cpp
     src/depthwise_conv_plan.cpp
@@ -49,9 +50,19 @@ set(cudet_host_sources
     src/version.cpp)
 
 # Kernels that both understand.
-set(cudet_kernel_sources cuda/box_regression_loss.cu cuda/depthwise_conv.cu
-                         cuda/depthwise_conv_backward.cu cuda/depthwise_conv_channels.cu cuda/depthwise_conv_rows.cu cuda/focal_loss.cu cuda/iou.cu cuda/iou_loss.cu
-                         cuda/matching.cu cuda/nms.cu)
+set(cudet_kernel_sources
+    cuda/box_regression_loss.cu
+    cuda/depthwise_conv.cu
+    cuda/depthwise_conv_backward.cu
+    cuda/depthwise_conv_backward_data.cu
+    cuda/depthwise_conv_backward_weight.cu
+    cuda/depthwise_conv_channels.cu
+    cuda/depthwise_conv_rows.cu
+    cuda/focal_loss.cu
+    cuda/iou.cu
+    cuda/iou_loss.cu
+    cuda/matching.cu
+    cuda/nms.cu)
 
 # What only nvcc compiles, the same functions for the emulated device, and for no device at all.
 set(cudet_cuda_only_sources cuda/sort.cu)
