@@ -27,7 +27,7 @@ struct HostOutputs {
     indices.resize(slots, kUnwritten);
     boxes.resize(4 * slots, kUnwritten);
     scores.resize(slots, kUnwritten);
-    if (!problem.classes.empty()) classes.resize(slots, kUnwritten);
+    if (problem.has_classes()) classes.resize(slots, kUnwritten);
   }
 };
 
@@ -52,14 +52,16 @@ struct NmsCall {
     const std::int64_t batch = problem.batch;
     const std::int64_t slots = problem.slots();
     input.boxes = Tensor(arrays.boxes, {batch, problem.n, 4});
-    input.scores = Tensor(arrays.scores, {batch, problem.n});
+    input.scores = problem.score_classes == 1
+                       ? Tensor(arrays.scores, {batch, problem.n})
+                       : Tensor(arrays.scores, {batch, problem.n, problem.score_classes});
     if (!problem.classes.empty()) input.classes = Tensor(arrays.classes, {batch, problem.n});
     if (!problem.counts.empty()) input.counts = Tensor(arrays.counts, {batch});
     output.count = Tensor(arrays.kept_count, {batch});
     output.indices = Tensor(arrays.kept_indices, {batch, slots});
     output.boxes = Tensor(arrays.kept_boxes, {batch, slots, 4});
     output.scores = Tensor(arrays.kept_scores, {batch, slots});
-    if (!problem.classes.empty()) output.classes = Tensor(arrays.kept_classes, {batch, slots});
+    if (problem.has_classes()) output.classes = Tensor(arrays.kept_classes, {batch, slots});
   }
 };
 
@@ -144,17 +146,19 @@ class NmsCase final : public Case {
     return check;
   }
 
-  /// The scores of the boxes that exist; boxes and classes of those that pass the score threshold;
-  /// all outputs.
+  /// The scores of the boxes that exist; boxes and classes of those with a score that passes the
+  /// threshold; all outputs.
   double compulsory_bytes() const override {
-    const std::size_t score_bytes = sizeof(float);
     const std::size_t box_bytes =
         4 * sizeof(float) + (problem_.classes.empty() ? 0 : sizeof(std::int32_t));
+    const std::int64_t classes = problem_.score_classes;
     std::size_t bytes = problem_.counts.size() * sizeof(std::int32_t);
     for (std::int64_t b = 0; b < problem_.batch; ++b) {
       for (std::int64_t i = 0; i < boxes_of(b); ++i) {
-        const float score = problem_.scores[static_cast<std::size_t>(b * problem_.n + i)];
-        bytes += score_bytes + (score > problem_.options.score_threshold ? box_bytes : 0);
+        const float* const scores = problem_.scores.data() + (b * problem_.n + i) * classes;
+        const bool takes_part =
+            *std::max_element(scores, scores + classes) > problem_.options.score_threshold;
+        bytes += static_cast<std::size_t>(classes) * sizeof(float) + (takes_part ? box_bytes : 0);
       }
     }
     for (const Buffer& output : outputs_)
