@@ -33,6 +33,28 @@ const char* to_string(BoxFormat format) noexcept {
       return "xywh";
     case BoxFormat::cxcywh:
       return "cxcywh";
+    case BoxFormat::rotated:
+      return "rotated";
+  }
+  return "unknown";
+}
+
+const char* to_string(AngleUnit unit) noexcept {
+  switch (unit) {
+    case AngleUnit::degrees:
+      return "degrees";
+    case AngleUnit::radians:
+      return "radians";
+  }
+  return "unknown";
+}
+
+const char* to_string(AngleDirection direction) noexcept {
+  switch (direction) {
+    case AngleDirection::counter_clockwise:
+      return "counter_clockwise";
+    case AngleDirection::clockwise:
+      return "clockwise";
   }
   return "unknown";
 }

@@ -31,6 +31,15 @@ CUDET_HOST_DEVICE float divide(float a, float b) {
 CUDET_HOST_DEVICE float fused(float a, float b, float c) {
   return __fmaf_rn(a, b, c);
 }
+CUDET_HOST_DEVICE float square_root(float a) {
+  return __fsqrt_rn(a);
+}
+CUDET_HOST_DEVICE float larger(float a, float b) {
+  return fmaxf(a, b);
+}
+CUDET_HOST_DEVICE float smaller(float a, float b) {
+  return fminf(a, b);
+}
 CUDET_HOST_DEVICE float from_bits(std::uint32_t bits) {
   return __uint_as_float(bits);
 }
@@ -49,6 +58,16 @@ CUDET_HOST_DEVICE float divide(float a, float b) {
 }
 CUDET_HOST_DEVICE float fused(float a, float b, float c) {
   return fmaf(a, b, c);
+}
+CUDET_HOST_DEVICE float square_root(float a) {
+  return sqrtf(a);
+}
+// Of numbers that are not NaN; which of two zeros is given may differ from device to device.
+CUDET_HOST_DEVICE float larger(float a, float b) {
+  return a > b ? a : b;
+}
+CUDET_HOST_DEVICE float smaller(float a, float b) {
+  return a < b ? a : b;
 }
 CUDET_HOST_DEVICE float from_bits(std::uint32_t bits) {
   float value;
