@@ -8,10 +8,13 @@ import csv
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
+import xml.etree.ElementTree
 
 from json_schema import errors
 
@@ -111,6 +114,26 @@ class CommandLine(unittest.TestCase):
             altered = copy.deepcopy(results)
             alter(altered)
             self.assertEqual(len(errors(altered, schema)), 1)
+
+    def test_plot(self):
+        """The page shows every workload, in drawings that are well-formed, and those left out."""
+        path = self.data / "results.json"
+        self.expect(run("--quick", "--min-time", "0.001", "--device", "cpu", "--filter",
+                        "^(nms/clustered-0.5/|iou/assign-rpn$)", "--json", str(path)), OK)
+        plot = [sys.executable, str(BENCH.parent / "scripts" / "plot_bench"), str(path)]
+        subprocess.run(plot, check=True, capture_output=True)
+        page = path.with_suffix(".html").read_text()
+        drawings = [xml.etree.ElementTree.fromstring(text)
+                    for text in re.findall("<svg.*?</svg>", page)]
+        self.assertEqual(len(drawings), 3)  # legend, bars, curves over N
+        words = ["".join(drawing.itertext()) for drawing in drawings]
+        for row in json.loads(path.read_text())["results"]:
+            self.assertIn(row["name"], words[1] if row["outcome"] == "timed" else page)
+        self.assertIn("N of nms/clustered-0.5/N", words[2])
+        path.write_text('{"schema_version": 99}')
+        refused = subprocess.run(plot, capture_output=True, text=True)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("schema version 99", refused.stderr)
 
     def test_profile(self):
         """Runs and checks, and times nothing."""
