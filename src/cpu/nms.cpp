@@ -44,6 +44,7 @@ class GreedyNms {
   std::vector<Kept> run(const std::vector<std::uint32_t>& order, int threads) {
     const auto capacity = static_cast<std::size_t>(call_.shape.capacity);
     std::vector<Kept> kept;
+    kept.reserve(std::min({capacity, order.size(), kFirstStretch}));
     std::size_t stretch = kFirstStretch;
     for (std::size_t begin = 0; begin < order.size() && kept.size() < capacity; begin += stretch) {
       if (begin != 0) stretch *= 2;

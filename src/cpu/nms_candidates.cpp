@@ -100,6 +100,7 @@ void append_keys(std::vector<std::uint64_t>& keys, const NmsScoreThreshold& thre
 std::vector<std::uint64_t> keys_of_image(const NmsCall& call, const ImageRange& image) {
   std::vector<std::uint64_t> keys;
   const NmsShape& shape = call.shape;
+  keys.reserve(static_cast<std::size_t>(image.boxes));
   const NmsScoreThreshold threshold = raw_score_threshold(call.options);
   if (shape.dense && call.options.score_layout == ScoreLayout::class_box) {
     for (std::int64_t c = 0; c < shape.classes; ++c) {
@@ -131,7 +132,7 @@ void remove_background(std::vector<std::uint64_t>& keys, const NmsCall& call,
 }  // namespace
 
 std::vector<std::uint32_t> visiting_order(const NmsCall& call, const ImageRange& image) {
-  constexpr std::size_t kFewKeys = 1024;  // whose sorting by comparison is as fast
+  constexpr std::size_t kFewKeys = 256;  // whose sorting by comparison is as fast
   std::vector<std::uint64_t> keys = keys_of_image(call, image);
   remove_background(keys, call, image);
   const auto top_k = static_cast<std::size_t>(call.shape.top_k);
