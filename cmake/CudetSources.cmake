@@ -19,6 +19,7 @@ set(cudet_host_sources
     src/focal_loss.cpp
     src/focal_loss_check.cpp
     src/iou.cpp
+    src/iou_check.cpp
     src/iou_loss.cpp
     src/matching.cpp
     src/nms.cpp

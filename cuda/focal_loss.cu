@@ -34,11 +34,11 @@ GammaKind gamma_kind(float gamma) {
 /// Where sums go; `count` is the number of losses, for their mean. Without a sum to make, nothing
 /// of the workspace is used.
 FocalReductionParameters make_reduction(const FocalReductionPlan& plan, unsigned partials,
-                                        FocalReduction reduction, double count, const Tensor& loss,
+                                        LossReduction reduction, double count, const Tensor& loss,
                                         const Tensor& normaliser, const Tensor& counted,
                                         const Execution& execution) {
   FocalReductionParameters parameters = {};
-  const bool reduced = reduction != FocalReduction::none && loss.present();
+  const bool reduced = reduction != LossReduction::none && loss.present();
   if (!reduced && !counted.present()) return parameters;
   char* const base = WorkspaceLayout::align(execution.workspace());
   parameters.sums = reinterpret_cast<float*>(base + plan.sums);
@@ -47,18 +47,18 @@ FocalReductionParameters make_reduction(const FocalReductionPlan& plan, unsigned
   parameters.group_counts = reinterpret_cast<long long*>(base + plan.group_counts);
   parameters.arrived = reinterpret_cast<unsigned*>(base + plan.arrived);
   parameters.partials = partials;
-  if (reduction == FocalReduction::normalised) {
+  if (reduction == LossReduction::normalised) {
     parameters.normaliser = normaliser.data_as<const float>();
   }
-  parameters.divisor = reduction == FocalReduction::mean ? std::max(count, 1.0) : 1.0;
+  parameters.divisor = reduction == LossReduction::mean ? std::max(count, 1.0) : 1.0;
   parameters.loss = reduced ? loss.data_as<float>() : nullptr;
   parameters.count = counted.data();
   parameters.count_is_64_bit = counted.type() == DataType::int64;
   return parameters;
 }
 
-float gradient_scale(FocalReduction reduction, float grad_scale, double count) {
-  if (reduction != FocalReduction::mean) return grad_scale;
+float gradient_scale(LossReduction reduction, float grad_scale, double count) {
+  if (reduction != LossReduction::mean) return grad_scale;
   return static_cast<float>(static_cast<double>(grad_scale) / std::max(count, 1.0));
 }
 
@@ -77,7 +77,7 @@ FocalLevelParameters make_level(const SigmoidFocalPlan& plan,
                                 const SigmoidFocalLossInput& input,
                                 const SigmoidFocalLossOutput& output, int level) {
   const FocalLevelShape& shape = plan.shape.levels[level];
-  const bool by_element = options.reduction == FocalReduction::none;
+  const bool by_element = options.reduction == LossReduction::none;
   const std::uintptr_t vector_bytes =
       options.layout == FocalLayout::head
           ? kHeadVector * static_cast<std::uintptr_t>(size_of(input.logits[level].type()))
@@ -131,10 +131,10 @@ SigmoidFocalParameters make_sigmoid_parameters(const SigmoidFocalPlan& plan,
   parameters.label_smoothing = options.label_smoothing;
   parameters.class_alpha = input.class_alpha.data_as<const float>();
   parameters.grad_factor = gradient_scale(options.reduction, options.grad_scale, count);
-  if (options.reduction == FocalReduction::normalised) {
+  if (options.reduction == LossReduction::normalised) {
     parameters.normaliser = input.normaliser.data_as<const float>();
   }
-  if (options.reduction != FocalReduction::none) {
+  if (options.reduction != LossReduction::none) {
     parameters.grad_output = input.grad_output[0].data_as<const float>();
   }
   parameters.reduction =
@@ -210,7 +210,7 @@ SoftmaxParameters make_softmax_parameters(const SoftmaxPlan& plan, const Options
                                           const Input& input, const Output& output,
                                           const Tensor& valid_rows, const Execution& execution) {
   const auto count = static_cast<double>(plan.shape.rows);
-  const bool by_row = options.reduction == FocalReduction::none;
+  const bool by_row = options.reduction == LossReduction::none;
   SoftmaxParameters parameters = {};
   parameters.logits = input.logits.data();
   parameters.targets = input.targets.data();
@@ -225,7 +225,7 @@ SoftmaxParameters make_softmax_parameters(const SoftmaxPlan& plan, const Options
   parameters.row_lanes = static_cast<unsigned>(plan.row_lanes);
   parameters.aligned = is_aligned(input.logits, 16) && is_aligned(output.grad_logits, 16);
   parameters.grad_factor = gradient_scale(options.reduction, options.grad_scale, count);
-  if (options.reduction == FocalReduction::normalised) {
+  if (options.reduction == LossReduction::normalised) {
     parameters.normaliser = input.normaliser.template data_as<const float>();
   }
   parameters.reduction = make_reduction(

@@ -71,7 +71,7 @@ __device__ __forceinline__ bool is_in_range(const Corners& box) {
 
 /// atan(width / height) for sides of either sign; they are negative in an inverted box.
 __device__ __forceinline__ float signed_aspect_angle(float width, float height) {
-  const float angle = aspect_angle(fabsf(width), fabsf(height));
+  const float angle = pinned::aspect_angle(fabsf(width), fabsf(height));
   return (width < 0.0f) != (height < 0.0f) ? -angle : angle;
 }
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "device/box.cuh"
+#include "device/pinned_math.h"
+#include "device/sign_bit.cuh"
 
 #include <cudet/iou.h>
 
@@ -18,28 +20,6 @@ struct alignas(16) PairBox {
   float angle;  ///< CIoU only
 };
 
-/// atan(width / height), 0 for a box without extent. The ratio is formed with the shorter side
-/// above, so that the series is used on [0, 1] and no ratio overflows. atan(t) = t + t^3 P(t^2)
-/// with P the minimax polynomial of degree 7: relative error 0.3 * 2^-24, plus rounding. The
-/// library's own atan would be rounded differently on different devices.
-__device__ __forceinline__ float aspect_angle(float width, float height) {
-  constexpr float kHalfPi = 1.57079633f;
-  const float longer = fmaxf(width, height);
-  if (longer == 0.0f) return 0.0f;
-  const float t = __fdiv_rn(fminf(width, height), longer);
-  const float s = __fmul_rn(t, t);
-  float p = 0.00292069605f;
-  p = __fmaf_rn(p, s, -0.0163679421f);
-  p = __fmaf_rn(p, s, 0.0432118811f);
-  p = __fmaf_rn(p, s, -0.075522162f);
-  p = __fmaf_rn(p, s, 0.106660053f);
-  p = __fmaf_rn(p, s, -0.142110556f);
-  p = __fmaf_rn(p, s, 0.199937731f);
-  p = __fmaf_rn(p, s, -0.333331525f);
-  const float angle = __fmaf_rn(__fmul_rn(t, s), p, t);
-  return width > height ? __fsub_rn(kHalfPi, angle) : angle;
-}
-
 /// An invalid box becomes a point at the origin, which overlaps nothing. Where the value of its
 /// pairs must be -1 and not 0, the area -infinity carries the mark into their union.
 template <IouKind kKind>
@@ -50,7 +30,8 @@ __device__ __forceinline__ PairBox make_pair_box(const Corners& corners) {
   }
   PairBox box = {corners, area(corners), 0.0f};
   if constexpr (kKind == IouKind::ciou) {
-    box.angle = aspect_angle(__fsub_rn(corners.x2, corners.x1), __fsub_rn(corners.y2, corners.y1));
+    box.angle =
+        pinned::aspect_angle(__fsub_rn(corners.x2, corners.x1), __fsub_rn(corners.y2, corners.y1));
   }
   return box;
 }
@@ -58,12 +39,11 @@ __device__ __forceinline__ PairBox make_pair_box(const Corners& corners) {
 /// Area of the intersection; a negative number where the boxes are apart, and 0 only where they
 /// touch. Clamping the width at 0 instead would make most dividends of a sparse matrix 0, which the
 /// division treats in its slow path. So the height loses its sign where the width is negative (one
-/// LOP3): two negative sides must not look like an overlap.
+/// instruction): two negative sides must not look like an overlap.
 __device__ __forceinline__ float signed_intersection(const Corners& a, const Corners& b) {
   const float width = __fsub_rn(fminf(a.x2, b.x2), fmaxf(a.x1, b.x1));
   const float height = __fsub_rn(fminf(a.y2, b.y2), fmaxf(a.y1, b.y1));
-  const unsigned width_sign = __float_as_uint(width) & 0x80000000u;
-  return __fmul_rn(width, __uint_as_float(__float_as_uint(height) & ~width_sign));
+  return __fmul_rn(width, without_common_sign(height, width));
 }
 
 /// a / b between 0 and 1, and 0 for 0 / 0: saturation turns a NaN into 0.

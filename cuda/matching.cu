@@ -18,23 +18,19 @@ namespace {
 
 constexpr const char* kOperation = "match_boxes";
 
-IntegerArray integers(const Tensor& tensor) {
-  return {tensor.data(), tensor.type() == DataType::int64};
-}
-
 MatchParameters make_parameters(const MatchPlan& plan, const MatchOptions& options,
                                 const MatchInput& input, const MatchOutput& output) {
   MatchParameters parameters = {};
   parameters.anchor_boxes = make_box_array(input.anchors, options.format, options.legacy_offset);
   parameters.boxes = make_box_array(input.boxes, options.format, options.legacy_offset);
-  parameters.offsets = integers(input.offsets);
-  parameters.labels = integers(input.labels);
-  parameters.matches = integers(output.matches);
-  parameters.match_labels = integers(output.match_labels);
+  parameters.offsets = make_integer_array(input.offsets);
+  parameters.labels = make_integer_array(input.labels);
+  parameters.matches = make_integer_array(output.matches);
+  parameters.match_labels = make_integer_array(output.match_labels);
   parameters.ious = output.ious.data_as<float>();
   parameters.codes = output.codes.data();
   parameters.code_type = output.codes.type();
-  parameters.best_anchors = integers(output.best_anchors);
+  parameters.best_anchors = make_integer_array(output.best_anchors);
   parameters.best_anchor_ious = output.best_anchor_ious.data_as<float>();
   parameters.batch = static_cast<int>(plan.batch);
   parameters.anchors = static_cast<int>(plan.anchors);

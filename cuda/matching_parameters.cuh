@@ -3,6 +3,7 @@
 
 #include "box_array.h"
 #include "device/box.cuh"
+#include "device/integer_array.cuh"
 #include "device/real.cuh"
 #include "device/warp.cuh"
 
@@ -18,11 +19,6 @@ namespace cudet::device {
 constexpr int kMatchThreads = 64;
 constexpr int kMatchWarps = kMatchThreads / kWarpSize;
 constexpr int kAnchorsPerThread = static_cast<int>(kMatchBlockAnchors) / kMatchThreads;
-
-struct IntegerArray {
-  void* data;  ///< null: not given, not wanted
-  bool is_64_bit;
-};
 
 struct MatchParameters {
   BoxArray anchor_boxes;
@@ -50,21 +46,6 @@ struct MatchParameters {
   long long no_match_label;
   long long between_thresholds_label;
 };
-
-__device__ __forceinline__ long long load_integer(const IntegerArray& array, std::int64_t index) {
-  return array.is_64_bit ? __ldg(static_cast<const long long*>(array.data) + index)
-                         : __ldg(static_cast<const int*>(array.data) + index);
-}
-
-__device__ __forceinline__ void store_integer(const IntegerArray& array, std::int64_t index,
-                                              long long value) {
-  if (array.data == nullptr) return;
-  if (array.is_64_bit) {
-    static_cast<long long*>(array.data)[index] = value;
-  } else {
-    static_cast<int*>(array.data)[index] = static_cast<int>(value);
-  }
-}
 
 /// Boxes of an image.
 struct BoxRange {

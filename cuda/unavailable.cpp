@@ -53,8 +53,8 @@ Status box_regression_loss(const LossReductionPlan&, const BoxRegressionLossOpti
   return unavailable("box_regression_loss");
 }
 
-Status iou_matrix(const IouMatrixOptions&, const IouMatrixInput&, const IouMatrixOutput&,
-                  const Execution&) noexcept {
+Status iou_matrix(const IouMatrixPlan&, const IouMatrixOptions&, const IouMatrixInput&,
+                  const IouMatrixOutput&, const Execution&) noexcept {
   return unavailable("iou_matrix");
 }
 

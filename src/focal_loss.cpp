@@ -53,20 +53,6 @@ constexpr std::int64_t kMinPlainClasses = 8;
 
 }  // namespace
 
-const char* to_string(FocalReduction reduction) noexcept {
-  switch (reduction) {
-    case FocalReduction::none:
-      return "none";
-    case FocalReduction::sum:
-      return "sum";
-    case FocalReduction::mean:
-      return "mean";
-    case FocalReduction::normalised:
-      return "normalised";
-  }
-  return "unknown";
-}
-
 const char* to_string(FocalTargets targets) noexcept {
   switch (targets) {
     case FocalTargets::class_index:
@@ -103,7 +89,7 @@ const char* to_string(FocalLayout layout) noexcept {
 
 bool is_plain(const SigmoidFocalLossOptions& options, const SigmoidFocalLossInput& input,
               const SigmoidFocalLossOutput& output, const SigmoidFocalShape& shape) noexcept {
-  const bool by_element = options.reduction == FocalReduction::none &&
+  const bool by_element = options.reduction == LossReduction::none &&
                           (output.loss[0].present() || input.grad_output[0].present());
   const bool short_rows = options.layout == FocalLayout::rows && shape.classes < kMinPlainClasses;
   return options.kind == FocalKind::focal && options.targets == FocalTargets::class_index &&

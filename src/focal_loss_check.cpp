@@ -94,7 +94,7 @@ Status check_smoothing(const char* operation, float label_smoothing) {
                        static_cast<double>(label_smoothing));
 }
 
-Status check_common(const char* operation, FocalReduction reduction, float grad_scale) {
+Status check_common(const char* operation, LossReduction reduction, float grad_scale) {
   if (!is_enumerator(reduction, 4)) {
     return Status::error(StatusCode::invalid_argument,
                          "%s: reduction must be none, sum, mean or normalised, got %d", operation,
@@ -304,8 +304,8 @@ Status check_level(const SigmoidFocalLossOptions& options, const SigmoidFocalLos
   return Status();
 }
 
-Status check_normaliser(const char* operation, FocalReduction reduction, const Tensor& normaliser) {
-  if (reduction == FocalReduction::normalised) {
+Status check_normaliser(const char* operation, LossReduction reduction, const Tensor& normaliser) {
+  if (reduction == LossReduction::normalised) {
     return check_input({operation, "normaliser", {{"1", 1}}, kFloat32}, normaliser);
   }
   if (!normaliser.present()) return Status();
@@ -380,16 +380,16 @@ Status check_rows_input(const char* operation, const Options& options, const Inp
   }
   CUDET_RETURN_IF_ERROR(check_normaliser(operation, options.reduction, input.normaliser));
   if (!input.grad_output.present()) return Status();
-  const Dimension losses = options.reduction == FocalReduction::none ? rows : Dimension{"1", 1};
+  const Dimension losses = options.reduction == LossReduction::none ? rows : Dimension{"1", 1};
   return check_input({operation, "grad_output", {losses}, kFloat32}, input.grad_output);
 }
 
 template <class Input, class Output>
-Status check_rows_output(const char* operation, FocalReduction reduction, const Input& input,
+Status check_rows_output(const char* operation, LossReduction reduction, const Input& input,
                          const Output& output) {
   const Dimension rows = {"rows", input.logits.size(0)};
   if (output.loss.present()) {
-    const Dimension losses = reduction == FocalReduction::none ? rows : Dimension{"1", 1};
+    const Dimension losses = reduction == LossReduction::none ? rows : Dimension{"1", 1};
     CUDET_RETURN_IF_ERROR(
         check_output({operation, "output.loss", {losses}, kFloat32}, output.loss));
   }
@@ -419,7 +419,7 @@ Status check_sigmoid_input(const SigmoidFocalLossOptions& options,
                                       input.class_alpha));
   }
   CUDET_RETURN_IF_ERROR(check_normaliser(kSigmoid, options.reduction, input.normaliser));
-  if (options.reduction != FocalReduction::none) {
+  if (options.reduction != LossReduction::none) {
     if (!input.grad_output[0].present()) return Status();
     return check_input({kSigmoid, kGradOutput.single, {{"1", 1}}, kFloat32}, input.grad_output[0]);
   }
@@ -439,7 +439,7 @@ Status check_sigmoid_input(const SigmoidFocalLossOptions& options,
 Status check_sigmoid_output(const SigmoidFocalLossOptions& options,
                             const SigmoidFocalLossInput& input,
                             const SigmoidFocalLossOutput& output) noexcept {
-  const bool reduced = options.reduction != FocalReduction::none;
+  const bool reduced = options.reduction != LossReduction::none;
   if (reduced && output.loss[0].present()) {
     CUDET_RETURN_IF_ERROR(
         check_output({kSigmoid, kLoss.single, {{"1", 1}}, kFloat32}, output.loss[0]));

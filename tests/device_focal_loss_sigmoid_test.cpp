@@ -14,8 +14,8 @@ namespace {
 
 const std::vector<DataType> kTypes = {DataType::float32, DataType::float16, DataType::bfloat16};
 const std::vector<float> kGammas = {0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f};
-const std::vector<FocalReduction> kReductions = {FocalReduction::none, FocalReduction::sum,
-                                                 FocalReduction::mean, FocalReduction::normalised};
+const std::vector<LossReduction> kReductions = {LossReduction::none, LossReduction::sum,
+                                                LossReduction::mean, LossReduction::normalised};
 
 HostTensor scalar(float value) {
   return HostTensor::of_reals(DataType::float32, {1}, {value});
@@ -29,12 +29,12 @@ std::vector<float> uniform_numbers(Random& random, std::size_t count, float low,
 }
 
 /// Adds what the reduction needs, and an upstream gradient.
-void set_reduction(Random& random, SigmoidProblem& problem, FocalReduction reduction) {
+void set_reduction(Random& random, SigmoidProblem& problem, LossReduction reduction) {
   problem.options.reduction = reduction;
   problem.normaliser = HostTensor();
   problem.grad_output.clear();
-  if (reduction == FocalReduction::normalised) problem.normaliser = scalar(37.5f);
-  if (reduction != FocalReduction::none) {
+  if (reduction == LossReduction::normalised) problem.normaliser = scalar(37.5f);
+  if (reduction != LossReduction::none) {
     problem.grad_output.push_back(scalar(-1.75f));
     return;
   }
@@ -116,7 +116,7 @@ TEST_P(DeviceSigmoidFocalLoss, SeveralLevels) {
                                                      {2, 3, 20, 2, 2},
                                                      {2, 3, 20, 1, 1}});
       if (weighted) add_row_weights(random, problem);
-      for (const FocalReduction reduction : kReductions) {
+      for (const LossReduction reduction : kReductions) {
         set_reduction(random, problem, reduction);
         expect_like_reference(problem);
       }
@@ -212,7 +212,7 @@ TEST_P(DeviceSigmoidFocalLoss, BinaryTargets) {
     }
     problem.logits.push_back(HostTensor::of_reals(GetParam(), {1500}, logits));
     problem.targets.push_back(HostTensor::of_integers(target_type, {1500}, targets));
-    for (const FocalReduction reduction : kReductions) {
+    for (const LossReduction reduction : kReductions) {
       set_reduction(random, problem, reduction);
       expect_like_reference(problem);
     }
@@ -245,7 +245,7 @@ TEST_P(DeviceSigmoidFocalLoss, AnyByteOffset) {
   SCOPED_TRACE(random.trace());
   for (const FocalLayout layout : {FocalLayout::rows, FocalLayout::head}) {
     SigmoidProblem problem = random_class_problem(random, GetParam(), layout, {{1, 2, 20, 8, 16}});
-    set_reduction(random, problem, FocalReduction::normalised);
+    set_reduction(random, problem, LossReduction::normalised);
     const FocalResult expected = device_result(problem);
     for (std::size_t steps = 1; steps < 9; ++steps) {
       EXPECT_TRUE(same_bits(device_result(problem, steps), expected)) << steps << " elements";
@@ -258,7 +258,7 @@ TEST_P(DeviceSigmoidFocalLoss, LossesInTheTypeOfTheLogits) {
   SCOPED_TRACE(random.trace());
   SigmoidProblem problem =
       random_class_problem(random, GetParam(), FocalLayout::rows, {{1, 1, 20, 1, 70}});
-  problem.options.reduction = FocalReduction::none;
+  problem.options.reduction = LossReduction::none;
   problem.loss_type = GetParam();
   expect_like_reference(problem);
 }
@@ -268,7 +268,7 @@ TEST_P(DeviceSigmoidFocalLoss, EveryStreamMode) {
   SCOPED_TRACE(random.trace());
   SigmoidProblem problem = random_class_problem(random, GetParam(), FocalLayout::rows,
                                                 {{2, 1, 80, 1, 70}, {2, 1, 80, 1, 20}});
-  set_reduction(random, problem, FocalReduction::normalised);
+  set_reduction(random, problem, LossReduction::normalised);
   const FocalResult exact = reference_result(problem, true);
   for (const StreamMode mode : kStreamModes) {
     DeviceFocal device(problem);
@@ -306,7 +306,7 @@ TEST_P(DeviceSigmoidFocalLoss, NoElements) {
     problem.logits.push_back(HostTensor(GetParam(), {rows, classes}));
     problem.targets.push_back(HostTensor::of_integers(
         DataType::int32, {rows}, std::vector<std::int64_t>(static_cast<std::size_t>(rows), 0)));
-    problem.options.reduction = FocalReduction::mean;
+    problem.options.reduction = LossReduction::mean;
     const FocalResult result = device_result(problem);
     EXPECT_EQ(result.loss[0].real(0), 0.0f);
     EXPECT_EQ(result.count.integer(0), 0);
@@ -320,7 +320,7 @@ TEST_P(DeviceSigmoidFocalLoss, NormaliserIsAtLeastOne) {
   SigmoidProblem problem =
       random_class_problem(random, GetParam(), FocalLayout::rows, {{1, 1, 80, 1, 20}});
   const FocalResult sum = device_result(problem);
-  problem.options.reduction = FocalReduction::normalised;
+  problem.options.reduction = LossReduction::normalised;
   for (const float normaliser : {0.0f, 0.5f, 1.0f, -3.0f, std::nanf("")}) {
     problem.normaliser = scalar(normaliser);
     EXPECT_TRUE(same_bits(device_result(problem), sum)) << normaliser;
@@ -351,7 +351,7 @@ TEST_P(DeviceSigmoidFocalLoss, FiniteForExtremeLogits) {
         problem.options.targets = FocalTargets::binary;
         problem.options.gamma = gamma;
         problem.options.label_smoothing = smoothing;
-        problem.options.reduction = FocalReduction::none;
+        problem.options.reduction = LossReduction::none;
         problem.logits.push_back(HostTensor::of_reals(GetParam(), {n}, logits));
         problem.targets.push_back(HostTensor::of_integers(
             DataType::int32, {n}, std::vector<std::int64_t>(logits.size(), target)));
@@ -443,7 +443,7 @@ TEST(DeviceSigmoidFocalLossSpecial, EasyNegativesKeepRelativeAccuracy) {
   for (const float gamma : kGammas) {
     SigmoidProblem problem;
     problem.options.targets = FocalTargets::binary;
-    problem.options.reduction = FocalReduction::none;
+    problem.options.reduction = LossReduction::none;
     problem.options.gamma = gamma;
     problem.logits.push_back(HostTensor::of_reals(DataType::float32, {1600}, logits));
     problem.targets.push_back(

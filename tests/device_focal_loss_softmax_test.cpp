@@ -15,8 +15,8 @@ namespace {
 
 const std::vector<DataType> kTypes = {DataType::float32, DataType::float16, DataType::bfloat16};
 const std::vector<float> kGammas = {0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f};
-const std::vector<FocalReduction> kReductions = {FocalReduction::none, FocalReduction::sum,
-                                                 FocalReduction::mean, FocalReduction::normalised};
+const std::vector<LossReduction> kReductions = {LossReduction::none, LossReduction::sum,
+                                                LossReduction::mean, LossReduction::normalised};
 
 HostTensor random_reals(Random& random, std::int64_t count, float low, float high) {
   std::vector<float> values;
@@ -25,13 +25,13 @@ HostTensor random_reals(Random& random, std::int64_t count, float low, float hig
   return HostTensor::of_reals(DataType::float32, {count}, values);
 }
 
-void set_reduction(Random& random, RowsProblem& problem, FocalReduction reduction) {
+void set_reduction(Random& random, RowsProblem& problem, LossReduction reduction) {
   problem.options.reduction = reduction;
   problem.normaliser = HostTensor();
-  if (reduction == FocalReduction::normalised) {
+  if (reduction == LossReduction::normalised) {
     problem.normaliser = HostTensor::of_reals(DataType::float32, {1}, {7.25f});
   }
-  const bool by_row = reduction == FocalReduction::none;
+  const bool by_row = reduction == LossReduction::none;
   problem.grad_output = random_reals(random, by_row ? problem.logits.shape()[0] : 1, -2.0f, 2.0f);
 }
 
@@ -88,7 +88,7 @@ TEST_P(DeviceSoftmaxFocalLoss, AllOptions) {
   SCOPED_TRACE(random.trace());
   for (const float gamma : kGammas) {
     for (const float smoothing : {0.0f, 0.1f, 1.0f}) {
-      for (const FocalReduction reduction : kReductions) {
+      for (const LossReduction reduction : kReductions) {
         RowsProblem problem = random_rows_problem(random, GetParam(), 40, 21);
         problem.options.gamma = gamma;
         problem.options.label_smoothing = smoothing;
@@ -107,7 +107,7 @@ TEST_P(DeviceSoftmaxFocalLoss, Distribution) {
   Random random(5);
   SCOPED_TRACE(random.trace());
   for (const std::int64_t bins : {2, 3, 8, 16, 17, 33, 200}) {
-    for (const FocalReduction reduction : kReductions) {
+    for (const LossReduction reduction : kReductions) {
       RowsProblem problem = random_rows_problem(random, GetParam(), 70, bins, true);
       set_reduction(random, problem, reduction);
       expect_like_reference(problem);
@@ -138,7 +138,7 @@ TEST_P(DeviceSoftmaxFocalLoss, AnyByteOffset) {
   Random random(7);
   SCOPED_TRACE(random.trace());
   RowsProblem problem = random_rows_problem(random, GetParam(), 45, 81);
-  set_reduction(random, problem, FocalReduction::none);
+  set_reduction(random, problem, LossReduction::none);
   const FocalResult expected = device_result(problem);
   for (std::size_t steps = 1; steps < 9; ++steps) {
     EXPECT_TRUE(same_bits(device_result(problem, steps), expected)) << steps << " elements";
@@ -150,7 +150,7 @@ TEST_P(DeviceSoftmaxFocalLoss, EveryStreamMode) {
   SCOPED_TRACE(random.trace());
   for (const bool distribution : {false, true}) {
     RowsProblem problem = random_rows_problem(random, GetParam(), 70, 33, distribution);
-    set_reduction(random, problem, FocalReduction::normalised);
+    set_reduction(random, problem, LossReduction::normalised);
     const FocalResult exact = reference_result(problem, true);
     for (const StreamMode mode : kStreamModes) {
       DeviceFocal device(problem);
@@ -169,7 +169,7 @@ TEST_P(DeviceSoftmaxFocalLoss, NoRows) {
   for (const bool distribution : {false, true}) {
     RowsProblem problem;
     problem.distribution = distribution;
-    problem.options.reduction = FocalReduction::mean;
+    problem.options.reduction = LossReduction::mean;
     problem.logits = HostTensor(GetParam(), {0, 17});
     problem.targets = HostTensor(distribution ? DataType::float32 : DataType::int64, {0});
     const FocalResult result = device_result(problem);
@@ -188,7 +188,7 @@ TEST_P(DeviceSoftmaxFocalLoss, FiniteForExtremeLogits) {
         RowsProblem problem;
         problem.options.gamma = gamma;
         problem.options.label_smoothing = smoothing;
-        problem.options.reduction = FocalReduction::none;
+        problem.options.reduction = LossReduction::none;
         problem.logits = HostTensor::of_reals(
             GetParam(), {6, 3},
             {extreme, -extreme, 0.0f, extreme, -extreme, 0.0f, extreme, -extreme, 0.0f,  //
@@ -209,7 +209,7 @@ TEST(DeviceSoftmaxFocalLossSpecial, NanStaysInItsRow) {
   Random random(9);
   for (const bool distribution : {false, true}) {
     RowsProblem problem = random_rows_problem(random, DataType::float32, 6, 17, distribution);
-    problem.options.reduction = FocalReduction::none;
+    problem.options.reduction = LossReduction::none;
     if (!distribution) {
       problem.targets = HostTensor::of_integers(DataType::int32, {6}, {0, 1, 2, 3, 4, 5});
     }
@@ -239,7 +239,7 @@ TEST(DeviceSoftmaxFocalLossSpecial, MinusInfinityIsAnImpossibleClass) {
   problem.logits = HostTensor::of_reals(DataType::float32, {2, 4},
                                         {1.0f, -infinity, 2.0f, 0.5f, 0.0f, 0.0f, -infinity, 3.0f});
   problem.targets = HostTensor::of_integers(DataType::int32, {2}, {0, 3});
-  problem.options.reduction = FocalReduction::none;
+  problem.options.reduction = LossReduction::none;
   expect_like_reference(problem);
   const FocalResult result = device_result(problem);
   EXPECT_TRUE(std::isfinite(result.loss[0].real(0)));

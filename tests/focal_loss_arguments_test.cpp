@@ -57,7 +57,7 @@ struct SigmoidCall {
   SigmoidFocalLossOutput output;
 
   SigmoidCall() {
-    options.reduction = FocalReduction::normalised;
+    options.reduction = LossReduction::normalised;
     input.levels = 2;
     input.logits[0] = logits0.const_tensor();
     input.logits[1] = logits1.const_tensor();
@@ -78,7 +78,7 @@ struct SigmoidCall {
     output.grad_logits[1] = Tensor();
   }
   void to_elements() {
-    options.reduction = FocalReduction::none;
+    options.reduction = LossReduction::none;
     input.normaliser = Tensor();
     input.grad_output[0] = Tensor();
     output.loss[0] = Tensor();
@@ -108,7 +108,7 @@ std::vector<SigmoidRow> sigmoid_rows() {
        op + "options.targets must be class_index, binary or dense, got -1"},
       {"layout", [](C& c) { c.options.layout = static_cast<FocalLayout>(2); },
        op + "layout must be rows or head, got 2"},
-      {"reduction", [](C& c) { c.options.reduction = static_cast<FocalReduction>(4); },
+      {"reduction", [](C& c) { c.options.reduction = static_cast<LossReduction>(4); },
        op + "reduction must be none, sum, mean or normalised, got 4"},
       {"alpha_large", [](C& c) { c.options.alpha = 1.5f; },
        op + "alpha must be in [0, 1] or -1 (off), got 1.5"},
@@ -216,7 +216,7 @@ std::vector<SigmoidRow> sigmoid_rows() {
        op + "class_alpha must be [C] = [3], got [1, 3]"},
       {"normaliser_absent", [](C& c) { c.input.normaliser = Tensor(); },
        op + "normaliser must be given as [1], got none"},
-      {"normaliser_unused", [](C& c) { c.options.reduction = FocalReduction::mean; },
+      {"normaliser_unused", [](C& c) { c.options.reduction = LossReduction::mean; },
        op + "normaliser must be absent where the reduction is mean, got a tensor"},
       {"grad_output",
        [](C& c) {
@@ -388,7 +388,7 @@ TEST(FocalLossArguments, SoftmaxRefuses) {
        op + "gamma must be finite and 0 or more, got nan"},
       {"smoothing", [](C& c) { c.options.label_smoothing = -0.25f; },
        op + "label_smoothing must be in [0, 1], got -0.25"},
-      {"reduction", [](C& c) { c.options.reduction = static_cast<FocalReduction>(-1); },
+      {"reduction", [](C& c) { c.options.reduction = static_cast<LossReduction>(-1); },
        op + "reduction must be none, sum, mean or normalised, got -1"},
       {"grad_scale", [](C& c) { c.options.grad_scale = INFINITY; },
        op + "grad_scale must be finite, got inf"},
@@ -408,11 +408,11 @@ TEST(FocalLossArguments, SoftmaxRefuses) {
        op + "class_weights must be [C] = [3], got [2]"},
       {"row_weights", [](C& c) { c.input.row_weights = reshaped(c.input.row_weights, S{3}); },
        op + "row_weights must be [rows] = [4], got [3]"},
-      {"normaliser", [](C& c) { c.options.reduction = FocalReduction::normalised; },
+      {"normaliser", [](C& c) { c.options.reduction = LossReduction::normalised; },
        op + "normaliser must be given as [1], got none"},
       {"grad_output", [](C& c) { c.input.grad_output = c.weights.const_tensor(); },
        op + "grad_output must be [1], got [4]"},
-      {"loss", [](C& c) { c.options.reduction = FocalReduction::none; },
+      {"loss", [](C& c) { c.options.reduction = LossReduction::none; },
        op + "output.loss must be [rows] = [4], got [1]"},
       {"gradient",
        [](C& c) { c.output.grad_logits = retyped(c.output.grad_logits, DataType::float16); },
@@ -440,7 +440,7 @@ TEST(FocalLossArguments, DistributionRefuses) {
   using S = std::vector<std::int64_t>;
   const std::string op = "distribution_focal_loss: ";
   const std::vector<RowsRow> rows = {
-      {"reduction", [](C& c) { c.distribution_options.reduction = static_cast<FocalReduction>(4); },
+      {"reduction", [](C& c) { c.distribution_options.reduction = static_cast<LossReduction>(4); },
        op + "reduction must be none, sum, mean or normalised, got 4"},
       {"bins",
        [](C& c) {

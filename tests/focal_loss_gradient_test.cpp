@@ -64,7 +64,7 @@ void expect_sigmoid_gradients(const SigmoidFocalLossOptions& options) {
   SigmoidProblem problem;
   problem.options = options;
   problem.options.targets = FocalTargets::dense;
-  problem.options.reduction = FocalReduction::none;
+  problem.options.reduction = LossReduction::none;
   problem.logits.push_back(HostTensor::of_reals(DataType::float32, {kCount}, logits));
   problem.targets.push_back(HostTensor::of_reals(DataType::float32, {kCount}, targets));
   const FocalResult result = reference_result(problem);
@@ -146,7 +146,7 @@ TEST(FocalLossGradient, Softmax) {
       RowsProblem problem;
       problem.options.gamma = gamma;
       problem.options.label_smoothing = smoothing;
-      problem.options.reduction = FocalReduction::none;
+      problem.options.reduction = LossReduction::none;
       problem.logits = row_logits(random, 20, 7);
       std::vector<std::int64_t> targets;
       for (int row = 0; row < 20; ++row)
@@ -174,7 +174,7 @@ TEST(FocalLossGradient, Distribution) {
   SCOPED_TRACE(random.trace());
   RowsProblem problem;
   problem.distribution = true;
-  problem.options.reduction = FocalReduction::none;
+  problem.options.reduction = LossReduction::none;
   problem.logits = row_logits(random, 30, 17);
   std::vector<float> targets;
   for (int row = 0; row < 30; ++row)

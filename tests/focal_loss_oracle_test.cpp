@@ -53,7 +53,7 @@ TEST_P(FocalSigmoidOracle, Matches) {
   SigmoidProblem problem = sigmoid_problem_of(oracle_case);
   expect_on_host(oracle_case, problem);
   const Array upstream = oracle_case.input("grad_output");
-  problem.options.reduction = FocalReduction::none;
+  problem.options.reduction = LossReduction::none;
   problem.grad_output.push_back(
       HostTensor::of_reals(DataType::float32, upstream.shape(), upstream.values<float>()));
   expect_weighted_gradient(oracle_case, problem);
@@ -80,7 +80,7 @@ TEST_P(FocalSoftmaxOracle, Matches) {
   EXPECT_EQ(reference_result(problem).count.integer(0),
             oracle_case.parameter<std::int64_t>("num_valid"));
   const Array upstream = oracle_case.input("grad_output");
-  problem.options.reduction = FocalReduction::none;
+  problem.options.reduction = LossReduction::none;
   problem.grad_output =
       HostTensor::of_reals(DataType::float32, upstream.shape(), upstream.values<float>());
   expect_weighted_gradient(oracle_case, problem);

@@ -19,7 +19,7 @@ TEST(FocalLossProperty, GammaZeroIsBinaryCrossEntropy) {
                                                 {{1, 1, 20, 1, 50}}, 0.3, 0.0);
   problem.options.gamma = 0.0f;
   problem.options.alpha = SigmoidFocalLossOptions::kNoAlpha;
-  problem.options.reduction = FocalReduction::none;
+  problem.options.reduction = LossReduction::none;
   const FocalResult result = reference_result(problem);
   std::vector<double> losses, gradients;
   for (std::size_t i = 0; i < 1000; ++i) {
@@ -39,7 +39,7 @@ TEST(FocalLossProperty, GammaZeroIsCrossEntropy) {
   SCOPED_TRACE(random.trace());
   RowsProblem problem = random_rows_problem(random, DataType::float32, 60, 21);
   problem.options.gamma = 0.0f;
-  problem.options.reduction = FocalReduction::none;
+  problem.options.reduction = LossReduction::none;
   const FocalResult result = reference_result(problem);
   std::vector<double> losses, gradients;
   for (std::size_t row = 0; row < 60; ++row) {
@@ -143,9 +143,9 @@ TEST(FocalLossProperty, ReductionsDivideTheSum) {
   SigmoidProblem problem =
       random_class_problem(random, DataType::float32, FocalLayout::rows, {{1, 1, 10, 1, 30}}, 0.3);
   const FocalResult sum = reference_result(problem);
-  problem.options.reduction = FocalReduction::mean;
+  problem.options.reduction = LossReduction::mean;
   const FocalResult mean = reference_result(problem);
-  problem.options.reduction = FocalReduction::normalised;
+  problem.options.reduction = LossReduction::normalised;
   problem.normaliser = HostTensor::of_reals(DataType::float32, {1}, {8.0f});
   problem.options.grad_scale = 2.0f;
   const FocalResult normalised = reference_result(problem);
@@ -180,7 +180,7 @@ TEST(FocalLossProperty, DistributionIsInterpolatedCrossEntropy) {
   for (std::size_t i = 0; i < 27; ++i)
     problem.logits.set_real(i, problem.logits.real(i % 9));
   problem.targets = HostTensor::of_reals(DataType::float32, {3}, {3.0f, 4.0f, 3.25f});
-  problem.options.reduction = FocalReduction::none;
+  problem.options.reduction = LossReduction::none;
   const FocalResult result = reference_result(problem);
   const auto loss = [&](std::size_t row) { return double{result.loss[0].real(row)}; };
   EXPECT_NEAR(loss(2), 0.75 * loss(0) + 0.25 * loss(1), 1e-5);
@@ -196,7 +196,7 @@ TEST(FocalLossProperty, NothingToAdd) {
   SigmoidProblem problem;
   problem.logits.push_back(HostTensor(DataType::float32, {0, 80}));
   problem.targets.push_back(HostTensor(DataType::int32, {0}));
-  for (const FocalReduction reduction : {FocalReduction::sum, FocalReduction::mean}) {
+  for (const LossReduction reduction : {LossReduction::sum, LossReduction::mean}) {
     problem.options.reduction = reduction;
     const FocalResult result = reference_result(problem);
     EXPECT_EQ(result.loss[0].real(0), 0.0f);

@@ -23,11 +23,27 @@ struct Call {
       HostTensor::of_reals(DataType::float32, {2, 3, 4}, std::vector<float>(24, 1.0f));
   HostTensor boxes2 =
       HostTensor::of_reals(DataType::float32, {2, 5, 4}, std::vector<float>(40, 1.0f));
+  HostTensor offsets = HostTensor::of_integers(DataType::int32, {3}, {0, 1, 2});
+  HostTensor crowds =
+      HostTensor::of_integers(DataType::uint8, {2, 5}, {0, 1, 0, 1, 0, 1, 0, 1, 0, 1});
   HostTensor values = HostTensor(DataType::float32, {2, 3, 5});
+  HostTensor bits = HostTensor(DataType::int32, {2, 3, 1});
 
   IouMatrixOptions options;
   IouMatrixInput input = {boxes1.const_tensor(), boxes2.const_tensor()};
   IouMatrixOutput output = {values.tensor()};
+
+  /// Both sets ragged, of two images.
+  void make_ragged() {
+    input.boxes1 = Tensor(boxes1.data(), boxes1.type(), 2, kRaggedShape1);
+    input.boxes2 = Tensor(boxes2.data(), boxes2.type(), 2, kRaggedShape2);
+    input.offsets1 = offsets.const_tensor();
+    input.offsets2 = offsets.const_tensor();
+    output.values = Tensor(values.data(), values.type(), 2, kRaggedShape3);
+  }
+  static constexpr std::int64_t kRaggedShape1[] = {6, 4};
+  static constexpr std::int64_t kRaggedShape2[] = {10, 4};
+  static constexpr std::int64_t kRaggedShape3[] = {6, 5};
 };
 
 struct Row {
@@ -70,17 +86,33 @@ std::string misaligned_address() {
 
 std::vector<Row> option_rows() {
   const std::string kind = "kind must be iou, iof, giou, diou, ciou or eiou, got ";
-  const std::string format = "format must be xyxy, xywh or cxcywh, got ";
+  const std::string format = "format must be xyxy, xywh, cxcywh or rotated, got ";
   const std::string eps = "eps must be finite and 0 or more, got ";
   return {
       {"KindTooLarge", kInvalid, kind + "6",
        [](Call& call) { call.options.kind = static_cast<IouKind>(6); }},
       {"KindNegative", kInvalid, kind + "-1",
        [](Call& call) { call.options.kind = static_cast<IouKind>(-1); }},
-      {"FormatTooLarge", kInvalid, format + "3",
-       [](Call& call) { call.options.format = static_cast<BoxFormat>(3); }},
+      {"FormatTooLarge", kInvalid, format + "4",
+       [](Call& call) { call.options.format = static_cast<BoxFormat>(4); }},
       {"FormatNegative", kInvalid, format + "-2",
        [](Call& call) { call.options.format = static_cast<BoxFormat>(-2); }},
+      {"AngleUnit", kInvalid, "angle_unit must be degrees or radians, got 2",
+       [](Call& call) { call.options.angle_unit = static_cast<AngleUnit>(2); }},
+      {"AngleDirection", kInvalid, "angle_direction must be counter_clockwise or clockwise, got -1",
+       [](Call& call) { call.options.angle_direction = static_cast<AngleDirection>(-1); }},
+      {"KindOfRotatedBoxes", kInvalid, "kind must be iou or iof for rotated boxes, got giou",
+       [](Call& call) {
+         call.options.format = BoxFormat::rotated;
+         call.options.kind = IouKind::giou;
+       }},
+      {"OffsetOfRotatedBoxes", kInvalid, "legacy_offset must be false for rotated boxes, got true",
+       [](Call& call) {
+         call.options.format = BoxFormat::rotated;
+         call.options.legacy_offset = true;
+       }},
+      {"ThresholdNan", kInvalid, "threshold must be a number, got nan",
+       [](Call& call) { call.options.threshold = NAN; }},
       {"EpsNegative", kInvalid, eps + "-1e-07", [](Call& call) { call.options.eps = -1e-7f; }},
       {"EpsInfinite", kInvalid, eps + "inf", [](Call& call) { call.options.eps = INFINITY; }},
       {"EpsNan", kInvalid, eps + "nan", [](Call& call) { call.options.eps = NAN; }},
@@ -118,6 +150,42 @@ std::vector<Row> shape_rows() {
        [](Call& call) {
          call.input.boxes2 = reshaped(call.input.boxes2, {1, 5, 4});
        }},
+      {"RotatedBoxesOfFourNumbers", kInvalid, "boxes1 must be [batch, n, 5], got [2, 3, 4]",
+       [](Call& call) { call.options.format = BoxFormat::rotated; }},
+      {"RaggedBoxes1OfRank3", kInvalid, "boxes1 must be [n, 4], got [2, 3, 4]",
+       [](Call& call) { call.input.offsets1 = call.offsets.const_tensor(); }},
+      {"Offsets1OfReals", kInvalid, "offsets1 must be of type int32 or int64, got float32",
+       [](Call& call) {
+         call.make_ragged();
+         call.input.offsets1 = retyped(call.input.offsets1, DataType::float32);
+       }},
+      {"Offsets1Empty", kInvalid, "offsets1 must have at least one element, got none",
+       [](Call& call) {
+         call.make_ragged();
+         call.input.offsets1 = reshaped(call.input.offsets1, {0});
+       }},
+      {"Offsets2OfAnotherBatch", kInvalid, "offsets2 must be [batch + 1] = [3], got [2]",
+       [](Call& call) {
+         call.make_ragged();
+         call.input.offsets2 = reshaped(call.input.offsets2, {2});
+       }},
+      {"CrowdsOfAnotherKind", kInvalid,
+       "crowds must be absent unless kind is iou and boxes are upright, got them with kind giou "
+       "and "
+       "format xyxy",
+       [](Call& call) {
+         call.input.crowds = call.crowds.const_tensor();
+         call.options.kind = IouKind::giou;
+       }},
+      {"CrowdsOfAnotherShape", kInvalid, "crowds must be [batch, m] = [2, 5], got [2, 3]",
+       [](Call& call) {
+         call.input.crowds = reshaped(call.crowds.tensor(), {2, 3});
+       }},
+      {"RaggedCrowds", kInvalid, "crowds must be [boxes] = [10], got [2, 5]",
+       [](Call& call) {
+         call.make_ragged();
+         call.input.crowds = call.crowds.const_tensor();
+       }},
       {"Boxes2OfBytes", kInvalid, "boxes2 must be of type " + types + ", got uint8",
        [](Call& call) { call.input.boxes2 = retyped(call.input.boxes2, DataType::uint8); }},
   };
@@ -145,8 +213,24 @@ std::vector<Row> data_rows() {
        [](Call& call) {
          call.input.boxes2 = reshaped(call.input.boxes2, {2, 5, 4}, {20, 1, 5});
        }},
-      {"ValuesAbsent", kInvalid, "values must be given as [batch, n, m] = [2, 3, 5], got none",
+      {"NoOutput", kInvalid, "output must have at least one tensor, got none",
        [](Call& call) { call.output.values = Tensor(); }},
+      {"RaggedValues", kInvalid, "values must be [n, m] = [6, m], got [2, 3, 5]",
+       [](Call& call) {
+         call.make_ragged();
+         call.output.values = call.values.tensor();
+       }},
+      {"BitsOfTooManyWords", kInvalid, "bits must be [batch, n, words] = [2, 3, 1], got [2, 3, 2]",
+       [](Call& call) {
+         call.output.bits = reshaped(call.bits.tensor(), {2, 3, 2});
+       }},
+      {"BitsOfReals", kInvalid, "bits must be of type int32, got float32",
+       [](Call& call) { call.output.bits = retyped(call.bits.tensor(), DataType::float32); }},
+      {"BitsOverlapCrowds", kInvalid, "bits must not overlap crowds, got memory shared by both",
+       [](Call& call) {
+         call.output.bits = call.bits.tensor();
+         call.input.crowds = moved(call.crowds.tensor(), call.bits.data());
+       }},
       {"ValuesTransposed", kInvalid, "values must be [batch, n, m] = [2, 3, 5], got [2, 5, 3]",
        [](Call& call) {
          call.output.values = reshaped(call.output.values, {2, 5, 3});

@@ -38,6 +38,11 @@ enum class AngleDirection : std::int32_t {
   clockwise           ///< OpenCV, mmcv
 };
 
+/// How many numbers a box has in the format: 5 for rotated boxes, 4 for all others.
+constexpr std::int64_t numbers_of(BoxFormat format) noexcept {
+  return format == BoxFormat::rotated ? 5 : 4;
+}
+
 /// Name of the format as it is spelled in the enumeration, for example "xyxy".
 CUDET_API const char* to_string(BoxFormat format) noexcept;
 CUDET_API const char* to_string(AngleUnit unit) noexcept;

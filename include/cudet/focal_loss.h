@@ -4,6 +4,7 @@
 
 #include <cudet/execution.h>
 #include <cudet/export.h>
+#include <cudet/loss_reduction.h>
 #include <cudet/status.h>
 #include <cudet/tensor.h>
 
@@ -11,14 +12,6 @@
 #include <cstdint>
 
 namespace cudet {
-
-/// What becomes of the losses of the elements (sigmoid) or rows (softmax, distribution).
-enum class FocalReduction : std::int32_t {
-  none,       ///< each is stored
-  sum,        ///< their sum
-  mean,       ///< their sum divided by how many there are, ignored ones included; 0 of nothing
-  normalised  ///< their sum divided by max(1, normaliser), a number that is read on the device
-};
 
 /// What input.targets of sigmoid_focal_loss() holds.
 enum class FocalTargets : std::int32_t {
@@ -43,7 +36,6 @@ enum class FocalLayout : std::int32_t {
   head   ///< [B, A C, H, W], as a convolution writes them: channel a C + c is class c of anchor a
 };
 
-CUDET_API const char* to_string(FocalReduction reduction) noexcept;
 CUDET_API const char* to_string(FocalTargets targets) noexcept;
 CUDET_API const char* to_string(FocalKind kind) noexcept;
 CUDET_API const char* to_string(FocalLayout layout) noexcept;
@@ -73,7 +65,7 @@ struct SigmoidFocalLossOptions {
   /// class_index and binary: the row, or the element, takes no part: loss and gradient 0.
   std::int64_t ignore_index = -2;
 
-  FocalReduction reduction = FocalReduction::sum;
+  LossReduction reduction = LossReduction::sum;
 
   /// Factor of the gradient alone, finite; for example the scale of mixed-precision training.
   float grad_scale = 1.0f;
@@ -99,17 +91,17 @@ struct SigmoidFocalLossInput {
   Tensor row_weights[kMaxLevels];
 
   Tensor class_alpha;  ///< optional [C], float32: alpha by class, in place of options.alpha
-  Tensor normaliser;   ///< [1], float32, with FocalReduction::normalised; NaN counts as 1
+  Tensor normaliser;   ///< [1], float32, with LossReduction::normalised; NaN counts as 1
 
   /// Optional gradient of what the loss is used in with respect to the loss: float32 [1] in
-  /// grad_output[0], or with FocalReduction::none the shape of each level's logits in any of the
+  /// grad_output[0], or with LossReduction::none the shape of each level's logits in any of the
   /// three types.
   Tensor grad_output[kMaxLevels];
 };
 
 /// All optional, but at least one; loss and gradient are computed in one pass over the logits.
 struct SigmoidFocalLossOutput {
-  /// float32 [1] in loss[0], or with FocalReduction::none the shape of each level's logits, float32
+  /// float32 [1] in loss[0], or with LossReduction::none the shape of each level's logits, float32
   /// or the type of the logits; for all levels or none.
   Tensor loss[SigmoidFocalLossInput::kMaxLevels];
 
@@ -169,7 +161,7 @@ struct SoftmaxFocalLossOptions {
   float gamma = 2.0f;            ///< As above; 0 makes it cross-entropy.
   float label_smoothing = 0.0f;  ///< s in [0, 1]: q_c = (1 - s) [c = y] + s / C
   std::int64_t ignore_index = -100;
-  FocalReduction reduction = FocalReduction::sum;
+  LossReduction reduction = LossReduction::sum;
   float grad_scale = 1.0f;  ///< As above.
 };
 
@@ -178,13 +170,13 @@ struct SoftmaxFocalLossInput {
   Tensor targets;        ///< [rows], int32 or int64
   Tensor class_weights;  ///< optional [C], float32: alpha by class
   Tensor row_weights;    ///< optional [rows], float32
-  Tensor normaliser;     ///< [1], float32, with FocalReduction::normalised; NaN counts as 1
-  Tensor grad_output;    ///< optional float32: [1], or with FocalReduction::none [rows]
+  Tensor normaliser;     ///< [1], float32, with LossReduction::normalised; NaN counts as 1
+  Tensor grad_output;    ///< optional float32: [1], or with LossReduction::none [rows]
 };
 
 /// All optional, but at least one.
 struct SoftmaxFocalLossOutput {
-  Tensor loss;         ///< float32: [1], or with FocalReduction::none [rows]
+  Tensor loss;         ///< float32: [1], or with LossReduction::none [rows]
   Tensor grad_logits;  ///< shape and type of the logits
   Tensor valid_rows;   ///< [1], int32 or int64: rows that are not ignored
 };
@@ -211,7 +203,7 @@ CUDET_API Status softmax_focal_loss(const SoftmaxFocalLossOptions& options,
                                     const Execution& execution) noexcept;
 
 struct DistributionFocalLossOptions {
-  FocalReduction reduction = FocalReduction::sum;
+  LossReduction reduction = LossReduction::sum;
   float grad_scale = 1.0f;  ///< As above.
 };
 

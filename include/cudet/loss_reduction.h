@@ -1,4 +1,4 @@
-// What becomes of the losses of single elements; shared by the box losses.
+// What becomes of the losses of single elements; shared by all losses.
 #pragma once
 
 #include <cudet/export.h>
@@ -10,7 +10,7 @@ namespace cudet {
 enum class LossReduction : std::int32_t {
   none,       ///< each is stored
   sum,        ///< their sum
-  mean,       ///< their sum divided by how many there are; 0 of nothing
+  mean,       ///< their sum divided by how many there are, ignored ones included; 0 of nothing
   normalised  ///< their sum divided by max(1, normaliser), a number that is read on the device
 };
 

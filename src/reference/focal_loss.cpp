@@ -4,6 +4,7 @@
 #include "../check.h"
 #include "../focal_loss_plan.h"
 #include "box.h"
+#include "loss_sum.h"
 
 #include <algorithm>
 #include <cmath>
@@ -101,18 +102,6 @@ Place place_of(const SigmoidFocalLossOptions& options, const FocalLevelShape& le
   return {plane / classes * level.positions + index % level.positions, plane % classes};
 }
 
-/// What the divisor of a reduction is: of the loss and of its gradient.
-double divisor_of(FocalReduction reduction, std::int64_t count, const Tensor& normaliser) {
-  switch (reduction) {
-    case FocalReduction::mean:
-      return static_cast<double>(std::max<std::int64_t>(count, 1));
-    case FocalReduction::normalised:
-      return std::fmax(1.0, static_cast<double>(*normaliser.data_as<const float>()));
-    default:
-      return 1.0;
-  }
-}
-
 /// The target of an element as a number, or whether it takes no part.
 struct Target {
   double t = 0.0;
@@ -143,7 +132,7 @@ struct Sums {
 void add_level(const SigmoidFocalLossOptions& options, const SigmoidFocalLossInput& input,
                const SigmoidFocalLossOutput& output, const SigmoidFocalShape& shape, int level,
                double factor, Sums& sums) {
-  const bool by_element = options.reduction == FocalReduction::none;
+  const bool by_element = options.reduction == LossReduction::none;
   const bool has_alpha =
       options.alpha != SigmoidFocalLossOptions::kNoAlpha || input.class_alpha.present();
   for (std::int64_t i = 0; i < shape.levels[level].elements; ++i) {
@@ -242,8 +231,8 @@ std::int64_t add_rows(const Options& options, const Input& input, const Output& 
                       double gamma, const WeightsOf& weights_of) {
   const std::int64_t rows = input.logits.size(0);
   const std::int64_t classes = input.logits.size(1);
-  const bool by_row = options.reduction == FocalReduction::none;
-  const double divisor = divisor_of(options.reduction, rows, input.normaliser);
+  const bool by_row = options.reduction == LossReduction::none;
+  const double divisor = loss_divisor(options.reduction, input.normaliser, rows);
   std::vector<double> weights(static_cast<std::size_t>(classes));
   std::vector<double> gradient(static_cast<std::size_t>(classes));
   double sum = 0.0;
@@ -286,8 +275,8 @@ Status sigmoid_focal_loss(const SigmoidFocalLossOptions& options,
   SigmoidFocalShape shape;
   CUDET_RETURN_IF_ERROR(check_sigmoid_input(options, input, true, &shape));
   CUDET_RETURN_IF_ERROR(check_sigmoid_output(options, input, output));
-  const bool reduced = options.reduction != FocalReduction::none;
-  const double divisor = divisor_of(options.reduction, shape.elements, input.normaliser);
+  const bool reduced = options.reduction != LossReduction::none;
+  const double divisor = loss_divisor(options.reduction, input.normaliser, shape.elements);
   double factor = static_cast<double>(options.grad_scale) / divisor;
   if (reduced && input.grad_output[0].present()) {
     factor *= static_cast<double>(real_at(input.grad_output[0], 0));

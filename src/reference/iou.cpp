@@ -4,10 +4,13 @@
 #include "../check.h"
 #include "../iou_check.h"
 #include "box.h"
+#include "iou_rows.h"
+#include "rotated_box.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <vector>
 
 namespace cudet::reference {
 namespace {
@@ -53,9 +56,14 @@ double squared_centre_distance(const Box& a, const Box& b) {
          square(centre(a.y1, a.y2) - centre(b.y1, b.y2));
 }
 
+/// Of a pair with an invalid box.
+double invalid_value(IouKind kind) {
+  return kind == IouKind::iou || kind == IouKind::iof ? 0.0 : -1.0;
+}
+
 double value_of(IouKind kind, const Box& a, const Box& b, double eps) {
   const double pi = std::acos(-1.0);
-  if (!a.valid || !b.valid) return kind == IouKind::iou || kind == IouKind::iof ? 0.0 : -1.0;
+  if (!a.valid || !b.valid) return invalid_value(kind);
 
   const double intersection = intersection_area(a, b);
   if (kind == IouKind::iof) return ratio(intersection, area(a));
@@ -83,37 +91,61 @@ double value_of(IouKind kind, const Box& a, const Box& b, double eps) {
   return diou - alpha * v;
 }
 
+/// A pair of the options' format, and whether the second box is a crowd.
+double value_of_pair(const IouMatrixOptions& options, const Tensor& boxes1, std::int64_t i,
+                     const Tensor& boxes2, std::int64_t j, bool crowd) {
+  if (options.format == BoxFormat::rotated) {
+    const RotatedBox a = rotated_box_at(boxes1, i, options.angle_unit, options.angle_direction);
+    const RotatedBox b = rotated_box_at(boxes2, j, options.angle_unit, options.angle_direction);
+    return options.kind == IouKind::iof ? ratio(rotated_intersection(a, b), a.area())
+                                        : rotated_iou(a, b);
+  }
+  const Box a = box_at(boxes1, i, options.format, options.legacy_offset);
+  const Box b = box_at(boxes2, j, options.format, options.legacy_offset);
+  return value_of(crowd ? IouKind::iof : options.kind, a, b, static_cast<double>(options.eps));
+}
+
+/// Writes row `row` of the outputs, whose columns belong to the boxes `range` of boxes2.
+void write_row(const IouMatrixPlan& plan, const IouMatrixOptions& options,
+               const IouMatrixInput& input, const IouMatrixOutput& output, std::int64_t row,
+               const BoxRange& range) {
+  std::vector<std::uint32_t> words(static_cast<std::size_t>(plan.words));
+  for (std::int64_t j = 0; j < plan.m; ++j) {
+    const std::int64_t box2 = range.begin + j;
+    double value = invalid_value(options.kind);
+    if (box2 < range.end) {
+      const bool crowd =
+          input.crowds.present() && input.crowds.data_as<const std::uint8_t>()[box2] != 0;
+      value = value_of_pair(options, input.boxes1, row, input.boxes2, box2, crowd);
+    }
+    const auto rounded = static_cast<float>(value);
+    if (output.values.present()) store_real(output.values, row * plan.m + j, rounded);
+    if (rounded > options.threshold) words[static_cast<std::size_t>(j / 32)] |= 1u << j % 32;
+  }
+  if (!output.bits.present()) return;
+  for (std::int64_t w = 0; w < plan.words; ++w) {
+    output.bits.data_as<std::int32_t>()[row * plan.words + w] =
+        static_cast<std::int32_t>(words[static_cast<std::size_t>(w)]);
+  }
+}
+
 }  // namespace
 
 Status iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
                   const IouMatrixOutput& output) noexcept {
-  CUDET_RETURN_IF_ERROR(check_iou_matrix(options, input, output));
-  const Tensor& values = output.values;
-  const std::int64_t batch = values.size(0);
-  const std::int64_t n = values.size(1);
-  const std::int64_t m = values.size(2);
-  const auto eps = static_cast<double>(options.eps);
-  for (std::int64_t b = 0; b < batch; ++b) {
-    for (std::int64_t i = 0; i < n; ++i) {
-      const Box box1 = box_at(input.boxes1, b * n + i, options.format, options.legacy_offset);
-      for (std::int64_t j = 0; j < m; ++j) {
-        const Box box2 = box_at(input.boxes2, b * m + j, options.format, options.legacy_offset);
-        const double value = value_of(options.kind, box1, box2, eps);
-        store_real(values, (b * n + i) * m + j, static_cast<float>(value));
-      }
-    }
-  }
+  IouMatrixPlan plan;
+  CUDET_RETURN_IF_ERROR(check_iou_matrix(options, input, output, &plan));
+  for (std::int64_t row = 0; row < plan.rows(); ++row)
+    write_row(plan, options, input, output, row, columns_of_row(plan, input, row));
   return Status();
 }
 
 Status iou_pairs(const IouMatrixOptions& options, const IouPairsInput& input,
                  const IouPairsOutput& output) noexcept {
   CUDET_RETURN_IF_ERROR(check_iou_pairs(options, input, output));
-  const auto eps = static_cast<double>(options.eps);
   for (std::int64_t i = 0; i < output.values.size(0); ++i) {
-    const Box box1 = box_at(input.boxes1, i, options.format, options.legacy_offset);
-    const Box box2 = box_at(input.boxes2, i, options.format, options.legacy_offset);
-    store_real(output.values, i, static_cast<float>(value_of(options.kind, box1, box2, eps)));
+    const double value = value_of_pair(options, input.boxes1, i, input.boxes2, i, false);
+    store_real(output.values, i, static_cast<float>(value));
   }
   return Status();
 }

@@ -4,6 +4,7 @@
 #include "../check.h"
 #include "../matching_plan.h"
 #include "box.h"
+#include "box_range.h"
 #include "matcher.h"
 
 #include <algorithm>
@@ -62,10 +63,7 @@ Status match_boxes(const MatchOptions& options, const MatchInput& input,
     if (output.best_anchor_ious.present()) store_real(output.best_anchor_ious, g, 0.0f);
   }
   for (std::int64_t b = 0; b < plan.batch; ++b) {
-    const std::int64_t begin =
-        std::clamp<std::int64_t>(integer_at(input.offsets, b), 0, plan.boxes);
-    const std::int64_t end =
-        std::clamp<std::int64_t>(integer_at(input.offsets, b + 1), begin, plan.boxes);
+    const auto [begin, end] = range_of_image(input.offsets, b, plan.boxes);
     const std::int64_t first_anchor = plan.anchors_by_image ? b * anchors : 0;
     std::vector<float> iou;
     for (std::int64_t g = begin; g < end; ++g)

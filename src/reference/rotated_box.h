@@ -32,6 +32,15 @@ inline RotatedBox make_rotated_box(const float* numbers, AngleUnit unit, AngleDi
           valid};
 }
 
+/// Box `index` of a [..., 5] tensor.
+inline RotatedBox rotated_box_at(const Tensor& boxes, std::int64_t index, AngleUnit unit,
+                                 AngleDirection direction) {
+  float numbers[5];
+  for (std::int64_t k = 0; k < 5; ++k)
+    numbers[k] = real_at(boxes, 5 * index + k);
+  return make_rotated_box(numbers, unit, direction);
+}
+
 struct PlanePoint {
   double x, y;
 };

@@ -51,27 +51,27 @@ inline RowsProblem softmax_problem_of(const OracleCase& oracle_case) {
 
 /// The reductions of a case: the option, its divisor and the output that has the result.
 struct OracleReduction {
-  FocalReduction reduction;
+  LossReduction reduction;
   float normaliser;
   std::string output;
 };
 inline std::vector<OracleReduction> reductions_of(const OracleCase& oracle_case) {
-  std::vector<OracleReduction> reductions = {{FocalReduction::sum, 1.0f, "loss_sum"}};
-  const auto add = [&](FocalReduction reduction, float normaliser, const char* output) {
+  std::vector<OracleReduction> reductions = {{LossReduction::sum, 1.0f, "loss_sum"}};
+  const auto add = [&](LossReduction reduction, float normaliser, const char* output) {
     if (oracle_case.has_output(output)) reductions.push_back({reduction, normaliser, output});
   };
   // The mean of nothing is NaN there and 0 here.
-  if (oracle_case.name != "n0") add(FocalReduction::mean, 1.0f, "loss_mean");
-  add(FocalReduction::mean, 1.0f, "loss_mean_all");
+  if (oracle_case.name != "n0") add(LossReduction::mean, 1.0f, "loss_mean");
+  add(LossReduction::mean, 1.0f, "loss_mean_all");
   if (oracle_case.has_output("loss_per_positive")) {
-    add(FocalReduction::normalised, oracle_case.parameter<float>("num_positive"),
+    add(LossReduction::normalised, oracle_case.parameter<float>("num_positive"),
         "loss_per_positive");
   }
   if (oracle_case.has_output("loss_mean_valid")) {
     const auto classes = oracle_case.has_output("loss_mean_weighted")
                              ? 1.0f
                              : oracle_case.parameter<float>("num_classes");
-    add(FocalReduction::normalised, oracle_case.parameter<float>("num_valid") * classes,
+    add(LossReduction::normalised, oracle_case.parameter<float>("num_valid") * classes,
         "loss_mean_valid");
   }
   return reductions;
@@ -91,7 +91,7 @@ void expect_oracle_results(const OracleCase& oracle_case, Problem problem, const
   for (const OracleReduction& reduction : reductions_of(oracle_case)) {
     problem.options.reduction = reduction.reduction;
     problem.normaliser = HostTensor();
-    if (reduction.reduction == FocalReduction::normalised) {
+    if (reduction.reduction == LossReduction::normalised) {
       problem.normaliser = HostTensor::of_reals(DataType::float32, {1}, {reduction.normaliser});
     }
     const FocalResult result = run(problem);
@@ -99,13 +99,13 @@ void expect_oracle_results(const OracleCase& oracle_case, Problem problem, const
                          oracle_case.output(reduction.output).template values<double>(),
                          tolerance(reduction.output)))
         << reduction.output;
-    if (reduction.reduction == FocalReduction::sum) {
+    if (reduction.reduction == LossReduction::sum) {
       EXPECT_TRUE(all_near(result.gradient.at(0).reals(),
                            oracle_case.output("grad").template values<double>(),
                            tolerance("grad")));
     }
   }
-  problem.options.reduction = FocalReduction::none;
+  problem.options.reduction = LossReduction::none;
   problem.normaliser = HostTensor();
   const FocalResult single = run(problem);
   EXPECT_TRUE(all_near(single.loss.at(0).reals(),

@@ -130,7 +130,7 @@ std::string RowsProblem::describe() const {
 
 FocalResult make_result(const SigmoidProblem& problem) {
   FocalResult result;
-  const bool by_element = problem.options.reduction == FocalReduction::none;
+  const bool by_element = problem.options.reduction == LossReduction::none;
   for (const HostTensor& logits : problem.logits) {
     if (problem.want_loss && by_element) {
       result.loss.emplace_back(problem.loss_type, logits.shape());
@@ -146,7 +146,7 @@ FocalResult make_result(const SigmoidProblem& problem) {
 
 FocalResult make_result(const RowsProblem& problem) {
   FocalResult result;
-  const bool by_row = problem.options.reduction == FocalReduction::none;
+  const bool by_row = problem.options.reduction == LossReduction::none;
   if (problem.want_loss) {
     result.loss.emplace_back(DataType::float32,
                              std::vector<std::int64_t>{by_row ? problem.logits.shape()[0] : 1});
@@ -198,13 +198,13 @@ double gradient_factor(const RowsProblem& problem) {
   return upstream * std::fabs(static_cast<double>(problem.options.grad_scale));
 }
 
-void expect_near(const FocalResult& got, const FocalResult& exact, FocalReduction reduction,
+void expect_near(const FocalResult& got, const FocalResult& exact, LossReduction reduction,
                  DataType logit_type, double gradient_factor, const std::string& description) {
   ASSERT_EQ(got.loss.size(), exact.loss.size());
   ASSERT_EQ(got.gradient.size(), exact.gradient.size());
   for (std::size_t level = 0; level < got.loss.size(); ++level) {
     Tolerance tolerance = tolerance_of(got.loss[level].type());
-    if (reduction != FocalReduction::none) tolerance = {0.0, relative_tolerance(logit_type)};
+    if (reduction != LossReduction::none) tolerance = {0.0, relative_tolerance(logit_type)};
     EXPECT_TRUE(all_near(got.loss[level].reals(), exact.loss[level].reals(), tolerance))
         << "loss of level " << level << ", " << description;
   }

@@ -81,7 +81,7 @@ double gradient_factor(const RowsProblem& problem);
 
 /// Each loss and gradient within the tolerance of its type, the count equal. Sums may differ by
 /// 1e-6 for float32 logits and 1e-5 for 16-bit ones, relative.
-void expect_near(const FocalResult& got, const FocalResult& exact, FocalReduction reduction,
+void expect_near(const FocalResult& got, const FocalResult& exact, LossReduction reduction,
                  DataType logit_type, double gradient_factor, const std::string& description);
 
 /// Numbers with the spread of a detector's logits: mostly negative, some of them extreme.
