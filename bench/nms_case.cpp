@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <map>
 #include <utility>
 
 namespace cudet::bench {
@@ -151,19 +152,26 @@ class NmsCase final : public Case {
   double compulsory_bytes() const override {
     const std::size_t box_bytes =
         4 * sizeof(float) + (problem_.classes.empty() ? 0 : sizeof(std::int32_t));
-    const std::int64_t classes = problem_.score_classes;
+    const auto score_bytes = static_cast<std::size_t>(problem_.score_classes) * sizeof(float);
     std::size_t bytes = problem_.counts.size() * sizeof(std::int32_t);
-    for (std::int64_t b = 0; b < problem_.batch; ++b) {
-      for (std::int64_t i = 0; i < boxes_of(b); ++i) {
-        const float* const scores = problem_.scores.data() + (b * problem_.n + i) * classes;
-        const bool takes_part =
-            *std::max_element(scores, scores + classes) > problem_.options.score_threshold;
-        bytes += static_cast<std::size_t>(classes) * sizeof(float) + (takes_part ? box_bytes : 0);
-      }
-    }
+    for_every_box([&](std::int64_t passing_scores) {
+      bytes += score_bytes + (passing_scores > 0 ? box_bytes : 0);
+    });
     for (const Buffer& output : outputs_)
       bytes += output.bytes();
     return static_cast<double>(bytes);
+  }
+
+  /// Of the pairs of boxes of a class that are both kept, which nobody can do without: 12 each, as
+  /// for the IoU matrix.
+  double operations() const override { return 12.0 * pairs_of_kept(); }
+
+  std::string explanation() const override {
+    std::int64_t scores = 0;
+    for_every_box([&scores](std::int64_t passing_scores) { scores += passing_scores; });
+    return fmt::format("{} scores pass the threshold; {:.0f} pairs of kept boxes of a class",
+                       scores, pairs_of_kept()) +
+           (workspace_.bytes() > 0 ? fmt::format("; workspace {} bytes", workspace_.bytes()) : "");
   }
 
  private:
@@ -183,6 +191,34 @@ class NmsCase final : public Case {
 
   std::int64_t boxes_of(std::int64_t image) const {
     return problem_.counts.empty() ? problem_.n : problem_.counts[static_cast<std::size_t>(image)];
+  }
+
+  /// Calls body(number of scores that pass the threshold) for every box that exists.
+  template <class Body>
+  void for_every_box(const Body& body) const {
+    const std::int64_t classes = problem_.score_classes;
+    for (std::int64_t b = 0; b < problem_.batch; ++b) {
+      for (std::int64_t i = 0; i < boxes_of(b); ++i) {
+        const float* const scores = problem_.scores.data() + (b * problem_.n + i) * classes;
+        body(std::count_if(scores, scores + classes, [this](float score) {
+          return score > problem_.options.score_threshold;
+        }));
+      }
+    }
+  }
+
+  /// Of the reference's result.
+  double pairs_of_kept() const {
+    double pairs = 0.0;
+    const bool by_class = problem_.has_classes() && !problem_.options.class_agnostic;
+    for (std::int64_t b = 0; b < problem_.batch; ++b) {
+      std::map<std::int32_t, double> kept;
+      for (std::int32_t k = 0; k < reference_.count[static_cast<std::size_t>(b)]; ++k) {
+        const auto slot = static_cast<std::size_t>(b * problem_.slots() + k);
+        pairs += kept[by_class ? reference_.classes[slot] : 0]++;
+      }
+    }
+    return pairs;
   }
 
   std::size_t official_count() const {
