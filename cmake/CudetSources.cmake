@@ -9,13 +9,20 @@ set(cudet_host_sources
     src/cpu/box_columns.cpp
     src/cpu/box_loops_generic.cpp
     src/cpu/box_loops_x86_64_v3.cpp
+    src/cpu/focal_loops_generic.cpp
+    src/cpu/focal_loops_x86_64_v3.cpp
+    src/cpu/focal_loss_sigmoid.cpp
+    src/cpu/focal_loss_softmax.cpp
     src/cpu/iou.cpp
     src/cpu/nms.cpp
     src/cpu/nms_candidates.cpp
     src/cpu/parallel.cpp
+    src/cpu/real_block.cpp
     src/depthwise_conv.cpp
     src/depthwise_conv_backward.cpp
     src/depthwise_conv_check.cpp
+    src/depthwise_conv_fold.cpp
+    src/depthwise_conv_plan.cpp
     src/focal_loss.cpp
     src/focal_loss_check.cpp
     src/iou.cpp
@@ -41,7 +48,7 @@ set(cudet_host_sources
 
 # Kernels that both understand.
 set(cudet_kernel_sources cuda/box_regression_loss.cu cuda/depthwise_conv.cu
-                         cuda/depthwise_conv_backward.cu cuda/focal_loss.cu cuda/iou.cu cuda/iou_loss.cu
+                         cuda/depthwise_conv_backward.cu cuda/depthwise_conv_channels.cu cuda/depthwise_conv_rows.cu cuda/focal_loss.cu cuda/iou.cu cuda/iou_loss.cu
                          cuda/matching.cu cuda/nms.cu)
 
 # What only nvcc compiles, the same functions for the emulated device, and for no device at all.

@@ -73,19 +73,6 @@ const char* to_string(DepthwiseConvKernel kernel) noexcept {
   return "unknown";
 }
 
-Status make_depthwise_conv_plan(const DepthwiseConvShape& shape, DepthwiseConvKernel forced,
-                                bool pool, DepthwiseConvPlan* plan) noexcept {
-  CUDET_RETURN_IF_ERROR(check_depthwise_conv_limits(kOperation, shape));
-  *plan = DepthwiseConvPlan();
-  plan->shape = shape;
-  if (forced != DepthwiseConvKernel::automatic && forced != DepthwiseConvKernel::generic) {
-    return Status::error(StatusCode::unsupported, "%s: kernel %s does not take this call",
-                         kOperation, to_string(forced));
-  }
-  (void)pool;
-  return Status();
-}
-
 Status set_same_padding(std::int64_t h, std::int64_t w, std::int64_t kernel_h,
                         std::int64_t kernel_w, DepthwiseConvOptions* options) noexcept {
   CUDET_RETURN_IF_ERROR(check_same_padding(h, w, kernel_h, kernel_w, options));

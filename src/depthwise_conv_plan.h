@@ -55,13 +55,27 @@ Status check_depthwise_conv_limits(const char* operation, const DepthwiseConvSha
 struct DepthwiseConvPlan {
   DepthwiseConvShape shape;
   DepthwiseConvKernel kernel = DepthwiseConvKernel::generic;
-  std::size_t workspace_bytes = 0;
+  unsigned blocks = 0;  ///< of the grid; 0 where there is nothing to compute
+  unsigned blocks_per_image = 0;
+  unsigned items = 0;               ///< of an image: what a thread works on
+  int strip_rows = 0;               ///< output rows of an item
+  int strips = 0;                   ///< of a plane
+  int column_shift = 0;             ///< the first group's first column is -column_shift
+  int column_groups = 0;            ///< of a row
+  int channel_slice = 0;            ///< nhwc: groups of four channels of a block
+  unsigned pool_pieces = 0;         ///< sums of which a plane's is made
+  std::size_t workspace_bytes = 0;  ///< float32 [n c m, pool_pieces], at least
 };
 
 /// Chooses the kernel for a checked shape, or takes the forced one. The workspace depends on the
 /// shape alone, not on the kernel.
 Status make_depthwise_conv_plan(const DepthwiseConvShape& shape, DepthwiseConvKernel forced,
                                 bool pool, DepthwiseConvPlan* plan) noexcept;
+
+/// Columns of padding that the kernel for long rows looks at: half of the kernel, or with stride 2
+/// one less where that is odd and the padding is not, or the other way round. What the padding is
+/// smaller by, y is shifted by.
+int depthwise_rows_left(const DepthwiseConvShape& shape) noexcept;
 
 struct DepthwiseConvBackwardPlan {
   DepthwiseConvShape shape;

@@ -22,7 +22,7 @@ function(cudet_add_cuda_test name filter)
 endfunction()
 
 # One row a family, and one for all the rest, so that no test is left out.
-set(families BoxRegression Focal Iou Match Nms)
+set(families BoxRegression Depthwise Focal Iou Match Nms)
 foreach(family IN LISTS families)
   string(TOLOWER ${family} name)
   cudet_add_cuda_test(${name} "*${family}*")

@@ -4,6 +4,7 @@
 #include <cudet/box.h>
 #include <cudet/box_regression_loss.h>
 #include <cudet/depthwise_conv.h>
+#include <cudet/depthwise_conv_fold.h>
 #include <cudet/execution.h>
 #include <cudet/focal_loss.h>
 #include <cudet/iou.h>

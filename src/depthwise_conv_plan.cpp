@@ -1,0 +1,153 @@
+// Which kernel computes a depthwise convolution, and how its work is cut into threads and blocks.
+#include "depthwise_conv_plan.h"
+
+#include "check.h"
+#include "workspace_layout.h"
+
+#include <algorithm>
+#include <cinttypes>
+
+namespace cudet {
+namespace {
+
+constexpr const char* kOperation = "depthwise_conv";
+
+std::int64_t ceil_divide(std::int64_t a, std::int64_t b) {
+  return a / b + (a % b != 0 ? 1 : 0);
+}
+
+constexpr std::int64_t kThreads = 128;     // of a block
+constexpr std::int64_t kColumns = 4;       // of y, of a thread
+constexpr std::int64_t kLaneChannels = 4;  // nhwc, of a thread
+constexpr std::int64_t kFewestRows = 4;    // of y, of a thread
+
+Status set_blocks(std::int64_t blocks_per_image, DepthwiseConvPlan* plan) {
+  std::int64_t blocks = 0;
+  if (__builtin_mul_overflow(blocks_per_image, plan->shape.n, &blocks) || blocks > INT32_MAX) {
+    return Status::error(StatusCode::unsupported,
+                         "%s: y must have fewer than 2^31 blocks on a device, got %" PRId64
+                         " images of %" PRId64,
+                         kOperation, plan->shape.n, blocks_per_image);
+  }
+  plan->blocks_per_image = static_cast<unsigned>(blocks_per_image);
+  plan->blocks = static_cast<unsigned>(blocks);
+  return Status();
+}
+
+/// Cuts an image into items of `strip_rows` rows and one of `column_groups` parts of a row, of one
+/// of `channel_groups` groups of channels.
+Status cut(std::int64_t strip_rows, std::int64_t column_groups, std::int64_t channel_groups,
+           DepthwiseConvPlan* plan) {
+  const std::int64_t strips = ceil_divide(plan->shape.oh, strip_rows);
+  const std::int64_t items = strips * column_groups * channel_groups;
+  plan->strip_rows = static_cast<int>(strip_rows);
+  plan->strips = static_cast<int>(strips);
+  plan->column_groups = static_cast<int>(column_groups);
+  plan->items = static_cast<unsigned>(items);
+  plan->pool_pieces = static_cast<unsigned>(strips * column_groups);
+  return set_blocks(ceil_divide(items, kThreads), plan);
+}
+
+/// All kernels' strips have four rows or more, and no more groups than columns and one.
+std::size_t pool_workspace(const DepthwiseConvShape& shape) {
+  WorkspaceLayout layout;
+  layout.add(shape.n * shape.out_channels(),
+             static_cast<std::size_t>(ceil_divide(shape.oh, kFewestRows) * (shape.ow + 1)) *
+                 sizeof(float));
+  return layout.total();
+}
+
+/// One of the sizes for which kernels are specialised.
+bool is_common(const DepthwiseConvShape& shape) {
+  const int kernel = shape.kernel_h;
+  return kernel == shape.kernel_w && (kernel == 3 || kernel == 5 || kernel == 7) &&
+         shape.stride_h == shape.stride_w && shape.stride_h <= 2 && shape.dilation_h == 1 &&
+         shape.dilation_w == 1;
+}
+
+bool takes(DepthwiseConvKernel kernel, const DepthwiseConvShape& shape) {
+  switch (kernel) {
+    case DepthwiseConvKernel::rows:
+      return shape.layout == ImageLayout::nchw && is_common(shape) &&
+             shape.pad_left <= (shape.kernel_w - 1) / 2;
+    case DepthwiseConvKernel::channels:
+      return shape.layout == ImageLayout::nhwc && is_common(shape) && shape.multiplier == 1 &&
+             shape.c % kLaneChannels == 0;
+    default:
+      return kernel == DepthwiseConvKernel::generic;
+  }
+}
+
+DepthwiseConvKernel choose(const DepthwiseConvShape& shape) {
+  if (takes(DepthwiseConvKernel::channels, shape)) return DepthwiseConvKernel::channels;
+  if (takes(DepthwiseConvKernel::rows, shape)) return DepthwiseConvKernel::rows;
+  return DepthwiseConvKernel::generic;
+}
+
+/// How many rows of y a thread goes down where `columns` threads stand side by side in all images.
+/// A strip of R rows costs R + K / stride - 1 steps: strips are long, unless there are too few
+/// threads for all multiprocessors of a large device.
+std::int64_t rows_of_strip(const DepthwiseConvShape& shape, std::int64_t columns) {
+  constexpr std::int64_t kEnoughThreads = 1 << 16;
+  const std::int64_t long_strip = 8 * (shape.kernel_h - 1) / shape.stride_h;
+  const std::int64_t few = std::max<std::int64_t>(shape.oh / long_strip, 1);
+  const std::int64_t many = std::max<std::int64_t>(
+      std::min(ceil_divide(kEnoughThreads, columns), shape.oh / kFewestRows), 1);
+  const std::int64_t rows = ceil_divide(shape.oh, std::max(few, many));
+  return std::max(rows, std::min(kFewestRows, shape.oh));
+}
+
+Status cut_rows(DepthwiseConvPlan* plan) {
+  const DepthwiseConvShape& shape = plan->shape;
+  const std::int64_t shift = (depthwise_rows_left(shape) - shape.pad_left) / shape.stride_w;
+  plan->column_shift = static_cast<int>(shift);
+  const std::int64_t groups = ceil_divide(shape.ow + shift, kColumns);
+  const std::int64_t planes = shape.n * shape.out_channels();
+  return cut(rows_of_strip(shape, planes * groups), groups, shape.out_channels(), plan);
+}
+
+/// A block has all channels where they are few enough, otherwise one of several equal slices.
+Status cut_channels(DepthwiseConvPlan* plan) {
+  constexpr std::int64_t kMaxSlice = 32;
+  const DepthwiseConvShape& shape = plan->shape;
+  const std::int64_t columns = shape.kernel_w == 7 ? 2 : 4;
+  const std::int64_t groups = ceil_divide(shape.ow, columns);
+  const std::int64_t channel_groups = shape.c / kLaneChannels;
+  const std::int64_t slices = ceil_divide(channel_groups, kMaxSlice);
+  const std::int64_t slice = ceil_divide(channel_groups, slices);
+  const std::int64_t rows = rows_of_strip(shape, shape.n * channel_groups * groups);
+  plan->channel_slice = static_cast<int>(slice);
+  CUDET_RETURN_IF_ERROR(cut(rows, groups, 1, plan));
+  return set_blocks(slices * ceil_divide(plan->items, kThreads / slice), plan);
+}
+
+}  // namespace
+
+int depthwise_rows_left(const DepthwiseConvShape& shape) noexcept {
+  const int half = (shape.kernel_w - 1) / 2;
+  return half - static_cast<int>((half - shape.pad_left) % shape.stride_w);
+}
+
+Status make_depthwise_conv_plan(const DepthwiseConvShape& shape, DepthwiseConvKernel forced,
+                                bool pool, DepthwiseConvPlan* plan) noexcept {
+  CUDET_RETURN_IF_ERROR(check_depthwise_conv_limits(kOperation, shape));
+  *plan = DepthwiseConvPlan();
+  plan->shape = shape;
+  plan->kernel = forced == DepthwiseConvKernel::automatic ? choose(shape) : forced;
+  if (!takes(plan->kernel, shape)) {
+    return Status::error(StatusCode::unsupported, "%s: kernel %s does not take this call",
+                         kOperation, to_string(forced));
+  }
+  if (shape.n == 0 || shape.out_channels() == 0) return Status();
+  if (pool) plan->workspace_bytes = pool_workspace(shape);
+  switch (plan->kernel) {
+    case DepthwiseConvKernel::rows:
+      return cut_rows(plan);
+    case DepthwiseConvKernel::channels:
+      return cut_channels(plan);
+    default:
+      return cut(kFewestRows, shape.ow, shape.out_channels(), plan);
+  }
+}
+
+}  // namespace cudet
