@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <map>
 #include <utility>
 
 namespace cudet::bench {
@@ -30,7 +31,7 @@ struct HostOutputs {
     indices.resize(slots, kUnwritten);
     boxes.resize(4 * slots, kUnwritten);
     scores.resize(slots, kUnwritten);
-    if (!problem.classes.empty()) classes.resize(slots, kUnwritten);
+    if (problem.has_classes()) classes.resize(slots, kUnwritten);
   }
 };
 
@@ -55,14 +56,16 @@ struct NmsCall {
     const std::int64_t batch = problem.batch;
     const std::int64_t slots = problem.slots();
     input.boxes = Tensor(arrays.boxes, {batch, problem.n, 4});
-    input.scores = Tensor(arrays.scores, {batch, problem.n});
+    input.scores = problem.score_classes == 1
+                       ? Tensor(arrays.scores, {batch, problem.n})
+                       : Tensor(arrays.scores, {batch, problem.n, problem.score_classes});
     if (!problem.classes.empty()) input.classes = Tensor(arrays.classes, {batch, problem.n});
     if (!problem.counts.empty()) input.counts = Tensor(arrays.counts, {batch});
     output.count = Tensor(arrays.kept_count, {batch});
     output.indices = Tensor(arrays.kept_indices, {batch, slots});
     output.boxes = Tensor(arrays.kept_boxes, {batch, slots, 4});
     output.scores = Tensor(arrays.kept_scores, {batch, slots});
-    if (!problem.classes.empty()) output.classes = Tensor(arrays.kept_classes, {batch, slots});
+    if (problem.has_classes()) output.classes = Tensor(arrays.kept_classes, {batch, slots});
   }
 };
 
@@ -159,22 +162,31 @@ class NmsCase final : public Case {
     return check;
   }
 
-  /// The scores of the boxes that exist; boxes and classes of those that pass the score threshold;
-  /// all outputs.
+  /// The scores of the boxes that exist; boxes and classes of those with a score that passes the
+  /// threshold; all outputs.
   double compulsory_bytes() const override {
-    const std::size_t score_bytes = sizeof(float);
     const std::size_t box_bytes =
         4 * sizeof(float) + (problem_.classes.empty() ? 0 : sizeof(std::int32_t));
+    const auto score_bytes = static_cast<std::size_t>(problem_.score_classes) * sizeof(float);
     std::size_t bytes = problem_.counts.size() * sizeof(std::int32_t);
-    for (std::int64_t b = 0; b < problem_.batch; ++b) {
-      for (std::int64_t i = 0; i < boxes_of(b); ++i) {
-        const float score = problem_.scores[static_cast<std::size_t>(b * problem_.n + i)];
-        bytes += score_bytes + (score > problem_.options.score_threshold ? box_bytes : 0);
-      }
-    }
+    for_every_box([&](std::int64_t passing_scores) {
+      bytes += score_bytes + (passing_scores > 0 ? box_bytes : 0);
+    });
     for (const Buffer& output : outputs_)
       bytes += output.bytes();
     return static_cast<double>(bytes);
+  }
+
+  /// Of the pairs of boxes of a class that are both kept, which nobody can do without: 12 each, as
+  /// for the IoU matrix.
+  double operations() const override { return 12.0 * pairs_of_kept(); }
+
+  std::string explanation() const override {
+    std::int64_t scores = 0;
+    for_every_box([&scores](std::int64_t passing_scores) { scores += passing_scores; });
+    return fmt::format("{} scores pass the threshold; {:.0f} pairs of kept boxes of a class",
+                       scores, pairs_of_kept()) +
+           (workspace_.bytes() > 0 ? fmt::format("; workspace {} bytes", workspace_.bytes()) : "");
   }
 
  private:
@@ -225,6 +237,34 @@ class NmsCase final : public Case {
 
   std::int64_t boxes_of(std::int64_t image) const {
     return problem_.counts.empty() ? problem_.n : problem_.counts[static_cast<std::size_t>(image)];
+  }
+
+  /// Calls body(number of scores that pass the threshold) for every box that exists.
+  template <class Body>
+  void for_every_box(const Body& body) const {
+    const std::int64_t classes = problem_.score_classes;
+    for (std::int64_t b = 0; b < problem_.batch; ++b) {
+      for (std::int64_t i = 0; i < boxes_of(b); ++i) {
+        const float* const scores = problem_.scores.data() + (b * problem_.n + i) * classes;
+        body(std::count_if(scores, scores + classes, [this](float score) {
+          return score > problem_.options.score_threshold;
+        }));
+      }
+    }
+  }
+
+  /// Of the reference's result.
+  double pairs_of_kept() const {
+    double pairs = 0.0;
+    const bool by_class = problem_.has_classes() && !problem_.options.class_agnostic;
+    for (std::int64_t b = 0; b < problem_.batch; ++b) {
+      std::map<std::int32_t, double> kept;
+      for (std::int32_t k = 0; k < reference_.count[static_cast<std::size_t>(b)]; ++k) {
+        const auto slot = static_cast<std::size_t>(b * problem_.slots() + k);
+        pairs += kept[by_class ? reference_.classes[slot] : 0]++;
+      }
+    }
+    return pairs;
   }
 
   std::size_t official_count() const {

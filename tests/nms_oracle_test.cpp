@@ -18,17 +18,8 @@ namespace {
 
 using Indices = std::vector<std::int64_t>;
 
-/// Runs the problem both ways that the CPU offers, which must agree.
 NmsResult run(const NmsProblem& problem) {
-  NmsResult on_cpu = make_nms_result(problem, DataType::int64);
-  const Status cpu_status =
-      nms(problem.options, problem.input(), on_cpu.output(), Execution::cpu());
-  EXPECT_TRUE(cpu_status.ok()) << cpu_status.message();
-  NmsResult reference = make_nms_result(problem, DataType::int64);
-  const Status status = reference::nms(problem.options, problem.input(), reference.output());
-  EXPECT_TRUE(status.ok()) << status.message();
-  EXPECT_TRUE(same_result(on_cpu, reference));
-  return reference;
+  return reference_result(problem, DataType::int64);
 }
 
 class NmsOracle : public testing::TestWithParam<std::string> {

@@ -19,10 +19,7 @@ namespace {
 using Indices = std::vector<std::int64_t>;
 
 NmsResult run_reference(const NmsProblem& problem) {
-  NmsResult result = make_nms_result(problem, DataType::int64);
-  const Status status = reference::nms(problem.options, problem.input(), result.output());
-  EXPECT_TRUE(status.ok()) << status.message();
-  return result;
+  return reference_result(problem, DataType::int64);
 }
 
 TEST(NmsProperty, ThresholdsMetExactly) {

@@ -28,6 +28,9 @@ using reference::NmsCall;
 /// Boxes of the first stretch.
 constexpr std::size_t kFirstStretch = 4096;
 
+/// Boxes that are worth the start of a thread.
+constexpr std::size_t kBoxesPerThread = 512;
+
 /// What has been kept of one class.
 struct ClassState {
   BoxList boxes;                                  ///< valid ones
@@ -43,11 +46,14 @@ class GreedyNms {
   std::vector<Kept> run(const std::vector<std::uint32_t>& order, int threads) {
     const auto capacity = static_cast<std::size_t>(call_.shape.capacity);
     std::vector<Kept> kept;
+    kept.reserve(std::min({capacity, order.size(), kFirstStretch}));
     std::size_t stretch = kFirstStretch;
     for (std::size_t begin = 0; begin < order.size() && kept.size() < capacity; begin += stretch) {
       if (begin != 0) stretch *= 2;
       read_candidates(order, begin, std::min(order.size(), begin + stretch));
-      if (threads > 1 && classes_.size() > 1) decide_by_class(threads);
+      const int useful_threads = static_cast<int>(
+          std::min(static_cast<std::size_t>(threads), visits_.size() / kBoxesPerThread));
+      if (useful_threads > 1 && classes_.size() > 1) decide_by_class(useful_threads);
       for (Visit& visit : visits_) {
         if (kept.size() == capacity) break;
         if (visit.kept == Decision::open) decide(visit);

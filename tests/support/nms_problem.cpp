@@ -178,6 +178,18 @@ testing::AssertionResult same_result(const NmsResult& got, const NmsResult& expe
   return testing::AssertionSuccess();
 }
 
+NmsResult reference_result(const NmsProblem& problem, DataType index_type) {
+  NmsResult expected = make_nms_result(problem, index_type);
+  Status status = reference::nms(problem.options, problem.input(), expected.output());
+  EXPECT_TRUE(status.ok()) << status.message();
+  constexpr int kThreads = 2;
+  NmsResult on_cpu = make_nms_result(problem, index_type);
+  status = nms(problem.options, problem.input(), on_cpu.output(), Execution::cpu(kThreads));
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_TRUE(same_result(on_cpu, expected)) << problem.describe() << ", the CPU mode";
+  return expected;
+}
+
 NmsProblem random_flat_problem(Random& random, std::int64_t largest_n, std::int64_t largest_batch) {
   static const std::vector<DataType> real_types = {DataType::float32, DataType::float32,
                                                    DataType::float16, DataType::bfloat16};

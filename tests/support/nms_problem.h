@@ -67,6 +67,9 @@ NmsResult make_nms_result(const NmsProblem& problem, DataType index_type = DataT
 /// All outputs bit for bit.
 testing::AssertionResult same_result(const NmsResult& got, const NmsResult& expected);
 
+/// What the reference gives for `problem`, checked for success. The CPU mode must give the same.
+NmsResult reference_result(const NmsProblem& problem, DataType index_type = DataType::int32);
+
 /// Greedy problems: options, forms of input, types, formats, limits and thresholds at random, with
 /// thresholds that are met exactly among them; at most `largest_n` boxes an image and
 /// `largest_batch` images.
