@@ -129,13 +129,34 @@ __device__ __forceinline__ TileMask overlapped(const TileMask& kept, unsigned la
           warp_or((first.high & use_first) | (second.high & use_second))};
 }
 
+/// Warps that flag what a tile overlaps, each for a few of its boxes.
+constexpr int kNmsPanelHelpers = kNmsPanelWarps - 1;
+constexpr int kNmsHelperRows =
+    (static_cast<int>(kNmsTile) + kNmsPanelHelpers - 1) / kNmsPanelHelpers;
+
+/// All words of a mask tile that belong to kept boxes of helper `helper`.
+__device__ __forceinline__ TileMask words_of_kept(const TileMask& kept, int helper,
+                                                  const TileMask* words) {
+  const int first = helper * kNmsHelperRows;
+  const auto flags =
+      static_cast<unsigned>(((static_cast<std::uint64_t>(kept.high) << 32) | kept.low) >> first);
+  TileMask gone = {0u, 0u};
+#pragma unroll
+  for (int row = 0; row < kNmsHelperRows; ++row) {
+    if (((flags >> row) & 1u) == 0u || first + row >= static_cast<int>(kNmsTile)) continue;
+    const TileMask word = words[first + row];
+    gone = {gone.low | word.low, gone.high | word.high};
+  }
+  return gone;
+}
+
 /// Greedy suppression of one panel, by one block, from its mask: a tile and a barrier a step. The
 /// first warp resolves the step's tile. The others meanwhile flag what the tile before it overlaps,
-/// but for the step's tile itself, for which the first warp has no time to wait.
+/// but for the step's tile itself, for which the first warp has no time to wait: a lane a later
+/// tile, so that only the words of kept boxes are read.
 __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWorkspace& workspace,
                                      std::int64_t image, std::int64_t panel_start) {
   constexpr int kTile = static_cast<int>(kNmsTile);
-  constexpr int kHelpers = kNmsPanelWarps - 1;
   CUDET_SHARED_ARRAY(TileMask, removed, static_cast<int>(kNmsPanelBoxes / kNmsTile));
   CUDET_SHARED_ARRAY(ResolvedTile, resolved, 2);
   NmsImageState& state = workspace.state[image];
@@ -190,7 +211,7 @@ __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWor
     }
     if (warp > 0 && tile > 0) {
       const ResolvedTile last = resolved[(tile - 1) % 2];
-      if (warp == 1 + tile % kHelpers) {
+      if (warp == 1 + tile % kNmsPanelHelpers) {
         for (int k = 0; k < 2; ++k) {
           if (!flag_of(last.kept, lane, k == 1)) continue;
           const int slot = last.kept_before + rank_in_tile(last.kept, lane, k == 1);
@@ -202,13 +223,13 @@ __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWor
           write_kept(arguments, place, order[position]);
         }
       }
-      for (int later = tile + warp; resolving && later < tiles; later += kHelpers) {
-        const TileMask* const words = mask + (first_tile_of(later) + tile - 1) * kTile + lane;
-        const TileMask gone = overlapped(last.kept, lane, words[0], words[kWarpSize]);
-        if (lane == 0) {
-          removed[later].low |= gone.low;
-          removed[later].high |= gone.high;
-        }
+      for (int first = tile + 1; resolving && first < tiles; first += kWarpSize) {
+        const int later = first + static_cast<int>(lane);
+        if (later >= tiles) continue;
+        const TileMask* const words = mask + (first_tile_of(later) + tile - 1) * kTile;
+        const TileMask gone = words_of_kept(last.kept, warp - 1, words);
+        if (gone.low != 0u) atomicOr(&removed[later].low, gone.low);
+        if (gone.high != 0u) atomicOr(&removed[later].high, gone.high);
       }
     }
     if (!resolving) break;
