@@ -249,6 +249,20 @@ __device__ __forceinline__ bool image_done(const NmsWorkspace& workspace,
   return start >= state.candidates || state.kept >= workspace.stop;
 }
 
+/// True where no pair of a task matters any more: earlier panels have removed the whole column
+/// tile, or all its row tiles. What the mask then holds is read and has no effect.
+__device__ __forceinline__ bool task_is_removed(const NmsWorkspace& workspace, std::int64_t image,
+                                                std::int64_t panel_start, TaskPosition task) {
+  const std::uint32_t* const flags = workspace.removed + image * workspace.removed_words;
+  const auto tile_is_removed = [&](int tile) {
+    const std::int64_t word = panel_start / 32 + 2 * tile;
+    const bool has_second = word + 1 < workspace.removed_words;
+    return flags[word] == ~0u && (!has_second || flags[word + 1] == ~0u);
+  };
+  if (tile_is_removed(task.column)) return true;
+  return tile_is_removed(task.row) && (task.row == task.column || tile_is_removed(task.row + 1));
+}
+
 /// Mask of the panel that starts at `panel_start`, a task a warp; the block that comes last of an
 /// image resolves the panel. Which one that is differs from run to run, the result does not.
 template <bool kClassAware, NmsTest kTest>
@@ -270,7 +284,8 @@ __global__ void __launch_bounds__(kNmsPanelThreads, kTest == NmsTest::fast ? 4 :
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
   const int task = static_cast<int>(where.block) * kNmsPanelWarps + warp;
   const TaskPosition position = task_position(task);
-  if (task < workspace.panel_tasks && panel_start + position.column * kNmsTile < state.candidates) {
+  if (task < workspace.panel_tasks && panel_start + position.column * kNmsTile < state.candidates &&
+      !(panel_start > 0 && task_is_removed(workspace, where.image, panel_start, position))) {
     const SharedBoxes columns = {column_corners, column_areas, column_rotated, column_classes};
     compute_mask<kClassAware, kTest>(arguments, workspace, where.image, panel_start, position,
                                      columns.from(warp * kTile));
