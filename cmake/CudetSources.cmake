@@ -43,7 +43,7 @@ set(cudet_host_sources
 
 # Kernels that both understand.
 set(cudet_kernel_sources cuda/box_regression_loss.cu cuda/depthwise_conv.cu
-                         cuda/depthwise_conv_backward.cu cuda/depthwise_conv_channels.cu cuda/depthwise_conv_rows.cu cuda/focal_loss.cu cuda/iou.cu cuda/iou_loss.cu
+                         cuda/depthwise_conv_backward.cu cuda/depthwise_conv_channels.cu cuda/depthwise_conv_planes.cu cuda/depthwise_conv_rows.cu cuda/depthwise_conv_tiles.cu cuda/focal_loss.cu cuda/iou.cu cuda/iou_loss.cu
                          cuda/matching.cu cuda/nms.cu)
 
 # What only nvcc compiles, the same functions for the emulated device, and for no device at all.

@@ -66,8 +66,8 @@ __device__ __forceinline__ void stage_weights(const DepthwiseConvParameters& p, 
 template <int kColumns>
 using ColumnValues = float[static_cast<std::size_t>(kColumns)][kLaneChannels];
 
-/// A row of x from column `first` on, zeros for columns outside of the image. `whole_rows`
-/// is the height where there are none.
+/// A row of x from column `first` on, zeros for columns outside of the image. `whole_rows` is the
+/// height where there are none, and all groups of four channels are aligned.
 template <class T, int kColumns>
 __device__ __forceinline__ void load_columns(const DepthwiseConvParameters& p, const T* own,
                                              int row, unsigned whole_rows, int first, int channels,
@@ -75,7 +75,7 @@ __device__ __forceinline__ void load_columns(const DepthwiseConvParameters& p, c
   if (static_cast<unsigned>(row) < whole_rows) {
 #pragma unroll
     for (int j = 0; j < kColumns; ++j) {
-      load_channels(own, p.x_vectors, x[j]);
+      load_four(own, x[j]);
       own += channels;
     }
     return;
@@ -159,7 +159,7 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
   const int pitch = keep(p.w * p.c);
   const T* x = static_cast<const T*>(p.x) +
                ((std::int64_t{b} * p.h + row) * p.w + first_column) * p.c + channel;
-  const bool whole = first_column >= 0 && first_column + kRead <= p.w;
+  const bool whole = first_column >= 0 && first_column + kRead <= p.w && p.x_vectors;
   const unsigned whole_rows = keep(whole ? static_cast<unsigned>(p.h) : 0u);
   const int y_pitch = keep(p.ow * p.out_channels);
   std::int64_t index =
