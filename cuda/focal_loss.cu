@@ -96,6 +96,7 @@ FocalLevelParameters make_level(const SigmoidFocalPlan& plan,
   parameters.positions = static_cast<unsigned>(shape.positions);
   parameters.aligned = is_aligned(input.logits[level], vector_bytes) &&
                        is_aligned(output.grad_logits[level], vector_bytes);
+  parameters.targets_aligned = is_aligned(input.targets[level], 16);
   return parameters;
 }
 
@@ -222,7 +223,8 @@ SoftmaxParameters make_softmax_parameters(const SoftmaxPlan& plan, const Options
   parameters.row_loss = by_row ? output.loss.template data_as<float>() : nullptr;
   parameters.rows = static_cast<unsigned>(plan.shape.rows);
   parameters.classes = static_cast<unsigned>(plan.shape.classes);
-  parameters.row_lanes = static_cast<unsigned>(plan.row_lanes);
+  parameters.row_lane_bits = static_cast<unsigned>(plan.row_lane_bits);
+  parameters.padded = plan.padded;
   parameters.aligned = is_aligned(input.logits, 16) && is_aligned(output.grad_logits, 16);
   parameters.grad_factor = gradient_scale(options.reduction, options.grad_scale, count);
   if (options.reduction == LossReduction::normalised) {
@@ -235,15 +237,14 @@ SoftmaxParameters make_softmax_parameters(const SoftmaxPlan& plan, const Options
 }
 
 Status launch_softmax(const char* operation, const SoftmaxPlan& plan, SoftmaxKernel kernel,
-                      DataType type, const SoftmaxParameters& parameters, cudaStream_t stream) {
+                      const SoftmaxParameters& parameters, cudaStream_t stream) {
   CUDET_RETURN_IF_ERROR(clear_arrived(operation, parameters.reduction, stream));
   LaunchConfig config = {};
   // Where there are no rows, a block still writes the sum.
   config.grid = dim3(static_cast<unsigned>(std::max<std::int64_t>(plan.tiles, 1)));
   config.block = dim3(kFocalBlockThreads);
   if (plan.staged) {
-    config.shared_bytes = static_cast<std::size_t>(plan.tile_rows * plan.shape.classes) *
-                          static_cast<std::size_t>(size_of(type));
+    config.shared_bytes = static_cast<std::size_t>(plan.tile_bytes);
   }
   return launch(operation,
                 plan.classes_per_lane > 0 ? "launching softmax_hard_kernel"
@@ -287,10 +288,9 @@ Status softmax_focal_loss(const SoftmaxPlan& plan, const SoftmaxFocalLossOptions
   parameters.gamma = options.gamma;
   parameters.gamma_kind = gamma_kind(options.gamma);
   parameters.label_smoothing = options.label_smoothing;
-  const DataType type = input.logits.type();
   const RowLoss loss = options.label_smoothing == 0.0f ? RowLoss::hard : RowLoss::smoothed;
-  const SoftmaxKernel kernel = softmax_kernel(type, loss, plan);
-  return launch_softmax("softmax_focal_loss", plan, kernel, type, parameters, execution.stream());
+  const SoftmaxKernel kernel = softmax_kernel(input.logits.type(), loss, plan);
+  return launch_softmax("softmax_focal_loss", plan, kernel, parameters, execution.stream());
 }
 
 Status distribution_focal_loss(const SoftmaxPlan& plan, const DistributionFocalLossOptions& options,
@@ -299,10 +299,9 @@ Status distribution_focal_loss(const SoftmaxPlan& plan, const DistributionFocalL
                                const Execution& execution) noexcept {
   const SoftmaxParameters parameters =
       make_softmax_parameters(plan, options, input, output, Tensor(), execution);
-  const DataType type = input.logits.type();
   return launch_softmax("distribution_focal_loss", plan,
-                        softmax_kernel(type, RowLoss::distribution, plan), type, parameters,
-                        execution.stream());
+                        softmax_kernel(input.logits.type(), RowLoss::distribution, plan),
+                        parameters, execution.stream());
 }
 
 }  // namespace cudet::device

@@ -1,8 +1,9 @@
 // Sigmoid focal loss with class targets and the usual options, in the layout of a detector's head.
 //
 // A warp takes one anchor's tile of 128 neighbouring positions and 16 classes: it reads their
-// targets once, and per class one vector of four neighbours a lane. Counts as in
-// focal_loss_rows_kernels.cuh, and 4 or 8 bytes of targets to 16 elements.
+// targets once, and per class one vector of four neighbours a lane. Classes of which none is
+// positive ask no questions. Counts as in focal_loss_rows_kernels.cuh, and 4 or 8 bytes of targets
+// to 16 elements.
 #pragma once
 
 #include "focal_loss_parameters.cuh"
@@ -78,11 +79,72 @@ __device__ __forceinline__ void store_positions(T* plane, const HeadTile& tile,
   }
 }
 
-/// All classes of the tile; kMarked says that a lane of the warp has a positive or an ignored row.
-template <class T, bool kSquare, bool kMarked, bool kVector>
+/// Four neighbouring targets, of which the first is aligned to 16 bytes.
+__device__ __forceinline__ void load_vector(const int* address, int (&values)[kHeadVector]) {
+  const int4 vector = __ldg(reinterpret_cast<const int4*>(address));
+  values[0] = vector.x;
+  values[1] = vector.y;
+  values[2] = vector.z;
+  values[3] = vector.w;
+}
+__device__ __forceinline__ void load_vector(const long long* address,
+                                            long long (&values)[kHeadVector]) {
+#pragma unroll
+  for (unsigned k = 0; k < kHeadVector; k += 2) {
+    const longlong2 pair = __ldg(reinterpret_cast<const longlong2*>(address + k));
+    values[k] = pair.x;
+    values[k + 1] = pair.y;
+  }
+}
+
+/// The classes of the lane's rows; those past the last position are ignored.
+template <class Integer>
+__device__ __forceinline__ void load_targets(const SigmoidFocalParameters& parameters,
+                                             const FocalLevelParameters& level,
+                                             const HeadTile& tile, int (&row_class)[kHeadVector]) {
+  const Integer* const targets = static_cast<const Integer*>(level.targets) + tile.row;
+  Integer values[kHeadVector] = {};
+  if (level.targets_aligned && tile.step == 1) {
+    if (tile.count != 0) load_vector(targets + tile.position, values);
+  } else {
+#pragma unroll
+    for (unsigned k = 0; k < kHeadVector; ++k) {
+      if (k < tile.count) values[k] = __ldg(targets + tile.position + k * tile.step);
+    }
+  }
+#pragma unroll
+  for (unsigned k = 0; k < kHeadVector; ++k)
+    row_class[k] = k < tile.count ? class_of_target(parameters, values[k]) : kIgnored;
+}
+
+/// What a warp has to look at beside the logits of its tile; the same in all lanes.
+struct TileMarks {
+  unsigned positive_classes;  ///< bit c: class first_class + c has a positive element
+  bool any_ignored;
+};
+__device__ __forceinline__ TileMarks marks_of_tile(const HeadTile& tile,
+                                                   const int (&row_class)[kHeadVector]) {
+  unsigned classes = 0;
+  bool ignored = false;
+#pragma unroll
+  for (unsigned k = 0; k < kHeadVector; ++k) {
+    ignored = ignored || (k < tile.count && row_class[k] == kIgnored);
+    if (row_class[k] >= tile.first_class && row_class[k] <= tile.last_class) {
+      classes |= 1u << (row_class[k] - tile.first_class);
+    }
+  }
+  TileMarks marks = {0, __any_sync(kFullWarp, static_cast<int>(ignored)) != 0};
+  if (__any_sync(kFullWarp, static_cast<int>(classes)) != 0)
+    marks.positive_classes = warp_or(classes);
+  return marks;
+}
+
+/// All classes of the tile; kIgnoring says that a lane of the warp has an ignored row.
+template <class T, bool kSquare, bool kIgnoring, bool kVector>
 __device__ __forceinline__ FocalLaneSum tile_classes(const SigmoidFocalParameters& parameters,
                                                      const FocalLevelParameters& level,
                                                      const HeadTile& tile, float factor,
+                                                     unsigned positive_classes,
                                                      const int (&row_class)[kHeadVector]) {
   const float weight = factor * parameters.negative_weight;
   const unsigned positions = level.positions;
@@ -92,10 +154,10 @@ __device__ __forceinline__ FocalLaneSum tile_classes(const SigmoidFocalParameter
   T* gradient = static_cast<T*>(level.gradient) + (with_gradient ? offset : 0);
   FocalLaneSum lane;
 #pragma unroll 1
-  for (int c = tile.first_class; c <= tile.last_class; ++c) {
+  for (int c = tile.first_class; c <= tile.last_class; ++c, positive_classes >>= 1) {
     float x[kHeadVector];
     load_positions<T, kVector>(logits, tile, x);
-    if constexpr (kMarked) {
+    if ((positive_classes & 1u) != 0u) {
       float sum = 0.0f;
 #pragma unroll
       for (unsigned k = 0; k < kHeadVector; ++k) {
@@ -106,6 +168,11 @@ __device__ __forceinline__ FocalLaneSum tile_classes(const SigmoidFocalParameter
       }
       lane.loss += sum;
     } else {
+      if constexpr (kIgnoring) {
+#pragma unroll
+        for (unsigned k = 0; k < kHeadVector; ++k)
+          x[k] = row_class[k] == kIgnored ? -INFINITY : x[k];  // loss and gradient 0
+      }
       lane.loss = fmaf(parameters.negative_weight,
                        plain_negatives<T, kSquare>(parameters, weight, x), lane.loss);
     }
@@ -125,29 +192,23 @@ __device__ __forceinline__ FocalLaneSum head_chunk(const SigmoidFocalParameters&
   const HeadTile tile = head_tile(parameters, level, chunk - level.first_chunk);
   const float factor = gradient_factor(parameters);
   int row_class[kHeadVector];
-  bool marked = false;
-#pragma unroll
-  for (unsigned k = 0; k < kHeadVector; ++k) {
-    row_class[k] = kIgnored;
-    if (k < tile.count) {
-      row_class[k] =
-          class_of_target(parameters, load_target(level.targets, parameters.target_type,
-                                                  tile.row + tile.position + k * tile.step));
-    }
-    marked = marked || row_class[k] == kIgnored ||
-             (row_class[k] >= tile.first_class && row_class[k] <= tile.last_class);
+  if (parameters.target_type == DataType::int64) {
+    load_targets<long long>(parameters, level, tile, row_class);
+  } else {
+    load_targets<int>(parameters, level, tile, row_class);
   }
-  const bool any_marked = __any_sync(kFullWarp, static_cast<int>(marked)) != 0;
+  const TileMarks marks = marks_of_tile(tile, row_class);
   // Whether lanes read vectors must not show in the result: it hangs on addresses.
   if (level.aligned && tile.step == 1) {
     if (tile.count == 0) return FocalLaneSum();
-    return any_marked
-               ? tile_classes<T, kSquare, true, true>(parameters, level, tile, factor, row_class)
-               : tile_classes<T, kSquare, false, true>(parameters, level, tile, factor, row_class);
+    return marks.any_ignored
+               ? tile_classes<T, kSquare, true, true>(parameters, level, tile, factor,
+                                                      marks.positive_classes, row_class)
+               : tile_classes<T, kSquare, false, true>(parameters, level, tile, factor,
+                                                       marks.positive_classes, row_class);
   }
-  return any_marked
-             ? tile_classes<T, kSquare, true, false>(parameters, level, tile, factor, row_class)
-             : tile_classes<T, kSquare, false, false>(parameters, level, tile, factor, row_class);
+  return tile_classes<T, kSquare, true, false>(parameters, level, tile, factor,
+                                               marks.positive_classes, row_class);
 }
 
 /// One warp a tile of kFocalHeadClasses x kFocalHeadPositions elements.

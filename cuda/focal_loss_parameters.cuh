@@ -36,8 +36,9 @@ struct FocalLevelParameters {
   void* gradient;            ///< null: not wanted
   unsigned first_chunk;
   unsigned elements;
-  unsigned positions;  ///< head: H W
-  bool aligned;        ///< logits and gradient begin at multiples of a vector's bytes
+  unsigned positions;    ///< head: H W
+  bool aligned;          ///< logits and gradient begin at multiples of a vector's bytes
+  bool targets_aligned;  ///< targets at multiples of 16
 };
 
 struct SigmoidFocalParameters {

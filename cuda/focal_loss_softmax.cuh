@@ -26,8 +26,9 @@ struct SoftmaxParameters {
   float* row_loss;  ///< null: not wanted
   unsigned rows;
   unsigned classes;
-  unsigned row_lanes;  ///< a power of two
-  bool aligned;        ///< logits and gradient begin at multiples of 16 bytes
+  unsigned row_lane_bits;  ///< log2 of the lanes that share a row
+  bool aligned;            ///< logits and gradient begin at multiples of 16 bytes
+  bool padded;             ///< the tile has 16 bytes more after every 128
   long long ignore_index;
   float gamma;
   GammaKind gamma_kind;
@@ -37,22 +38,26 @@ struct SoftmaxParameters {
   FocalReductionParameters reduction;
 };
 
-/// A row's share of a lane: classes `first`, `first + step`, ... below `end`.
+/// The lanes that share a row of `classes` logits.
 struct RowLanes {
-  unsigned first;
-  unsigned step;
-  unsigned end;
+  unsigned index;  ///< of this one among them
+  unsigned count;
+  unsigned classes;
   unsigned warp;  ///< mask of the warp's lanes that have a row
 };
+__device__ __forceinline__ RowLanes row_lanes(const SoftmaxParameters& parameters, unsigned warp) {
+  const unsigned count = 1u << parameters.row_lane_bits;
+  return {threadIdx.x & (count - 1), count, parameters.classes, warp};
+}
 
 /// Over the lanes that share a row, in each of them.
 __device__ __forceinline__ float row_max(float value, const RowLanes& lanes) {
-  for (unsigned offset = lanes.step / 2; offset > 0; offset /= 2)
+  for (unsigned offset = lanes.count / 2; offset > 0; offset /= 2)
     value = fmaxf(value, __shfl_xor_sync(lanes.warp, value, static_cast<int>(offset)));
   return value;
 }
 __device__ __forceinline__ float row_sum(float value, const RowLanes& lanes) {
-  for (unsigned offset = lanes.step / 2; offset > 0; offset /= 2)
+  for (unsigned offset = lanes.count / 2; offset > 0; offset /= 2)
     value += __shfl_xor_sync(lanes.warp, value, static_cast<int>(offset));
   return value;
 }
@@ -70,18 +75,18 @@ __device__ __forceinline__ float log1p_of_excess(float excess) {
   return excess <= 1.0f ? u * log_quotient<true>(u) : kLn2 * approximate_log2(sum);
 }
 
-/// q^gamma and the factor 1 + gamma p (-log p) / q of its derivative, for 1 - p = q.
+/// q^gamma and the factor 1 + gamma p (-log p) / q of its derivative, for 1 - p = q. Both are
+/// given, since -log p multiplies what a difference leaves of the smaller one.
 struct Modulation {
   float value;
   float slope;
 };
-__device__ __forceinline__ Modulation modulation_of(const SoftmaxParameters& parameters, float q,
-                                                    float entropy) {
+__device__ __forceinline__ Modulation modulation_of(const SoftmaxParameters& parameters, float p,
+                                                    float q, float entropy) {
   const float value = power(q, parameters.gamma, parameters.gamma_kind);
   // The quotient's limit at q = 0 is 1, and below kTiny it is that already, where its reciprocal
   // could leave the range; at p = 0 its factor wins over the infinity.
   constexpr float kTiny = 1e-30f;
-  const float p = 1.0f - q;
   const float quotient = q > kTiny ? entropy * approximate_reciprocal(q) : 1.0f;
   const float change = p > 0.0f ? parameters.gamma * p * quotient : 0.0f * p;
   return {value, value * (1.0f + change)};
@@ -138,31 +143,48 @@ __device__ __forceinline__ HardRow hard_row_of(const SoftmaxParameters& paramete
   const float entropy = (largest - target_logit) + log1p_of_excess(excess);
   const float q = others * inverse;
   if (parameters.class_weights != nullptr) weight *= __ldg(parameters.class_weights + y);
-  const Modulation modulation = modulation_of(parameters, q, entropy);
+  const Modulation modulation = modulation_of(parameters, target_exp * inverse, q, entropy);
   return {weight * modulation.value * entropy, weight * modulation.slope, q, inverse};
+}
+
+/// Place in the tile of an element that would be number `index` without padding.
+template <class T>
+__device__ __forceinline__ unsigned padded_place(unsigned index) {
+  return index + index / (8 * kVectorElements<T>)*kVectorElements<T>;
 }
 
 /// Copies `count` elements into shared memory, 16 bytes at a time where `aligned` says so; all
 /// threads of the block take part.
-template <class T>
+template <class T, bool kPadded = false>
 __device__ __forceinline__ void stage_tile(T* tile, const T* from, unsigned count, bool aligned) {
   const unsigned vectors = aligned ? count / kVectorElements<T> : 0;
+  const uint4* source = reinterpret_cast<const uint4*>(from) + threadIdx.x;
 #pragma unroll 4
-  for (unsigned i = threadIdx.x; i < vectors; i += kFocalBlockThreads)
-    reinterpret_cast<uint4*>(tile)[i] = __ldcs(reinterpret_cast<const uint4*>(from) + i);
+  for (unsigned i = threadIdx.x; i < vectors; i += kFocalBlockThreads) {
+    reinterpret_cast<uint4*>(tile)[kPadded ? i + i / 8 : i] = __ldcs(source);
+    source += kFocalBlockThreads;
+  }
   for (unsigned i = vectors * kVectorElements<T> + threadIdx.x; i < count; i += kFocalBlockThreads)
-    tile[i] = from[i];
+    tile[kPadded ? padded_place<T>(i) : i] = from[i];
 }
 
 /// And back.
-template <class T>
+template <class T, bool kPadded = false>
 __device__ __forceinline__ void store_tile(T* to, const T* tile, unsigned count, bool aligned) {
   const unsigned vectors = aligned ? count / kVectorElements<T> : 0;
+  uint4* target = reinterpret_cast<uint4*>(to) + threadIdx.x;
 #pragma unroll 4
-  for (unsigned i = threadIdx.x; i < vectors; i += kFocalBlockThreads)
-    __stcs(reinterpret_cast<uint4*>(to) + i, reinterpret_cast<const uint4*>(tile)[i]);
+  for (unsigned i = threadIdx.x; i < vectors; i += kFocalBlockThreads) {
+    __stcs(target, reinterpret_cast<const uint4*>(tile)[kPadded ? i + i / 8 : i]);
+    target += kFocalBlockThreads;
+  }
   for (unsigned i = vectors * kVectorElements<T> + threadIdx.x; i < count; i += kFocalBlockThreads)
-    to[i] = tile[i];
+    to[i] = tile[kPadded ? padded_place<T>(i) : i];
+}
+
+/// Rows of the tile that a block takes.
+__device__ __forceinline__ unsigned rows_of_tile(const SoftmaxParameters& parameters) {
+  return blockDim.x >> parameters.row_lane_bits;
 }
 
 __device__ __forceinline__ unsigned partial_of_warp() {

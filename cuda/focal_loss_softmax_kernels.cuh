@@ -12,7 +12,7 @@ template <class T>
 __device__ __forceinline__ float largest_logit(const T* x, const RowLanes& lanes) {
   float largest = -INFINITY;
 #pragma unroll 4
-  for (unsigned j = lanes.first; j < lanes.end; j += lanes.step)
+  for (unsigned j = lanes.index; j < lanes.classes; j += lanes.count)
     largest = fmaxf(largest, to_float(x[j]));
   return row_max(largest, lanes);
 }
@@ -26,7 +26,7 @@ __device__ __forceinline__ float hard_row(const SoftmaxParameters& parameters, c
   const float largest = largest_logit(x, lanes);
   float others = 0.0f;
 #pragma unroll 4
-  for (unsigned j = lanes.first; j < lanes.end; j += lanes.step) {
+  for (unsigned j = lanes.index; j < lanes.classes; j += lanes.count) {
     const float e = relative_exp(to_float(x[j]), largest);
     others += j == y ? 0.0f : e;
   }
@@ -37,7 +37,7 @@ __device__ __forceinline__ float hard_row(const SoftmaxParameters& parameters, c
     const float others_scale = scale * result.inverse;
     __syncwarp(lanes.warp);  // everybody has read the target's logit
 #pragma unroll 4
-    for (unsigned j = lanes.first; j < lanes.end; j += lanes.step) {
+    for (unsigned j = lanes.index; j < lanes.classes; j += lanes.count) {
       const float gradient = others_scale * relative_exp(to_float(x[j]), largest);
       g[j] = from_float<T>(j == y ? -scale * result.q : gradient);
     }
@@ -59,7 +59,7 @@ __device__ __forceinline__ RowSums row_sums(const T* x, const RowLanes& lanes) {
   float others = 0.0f;
   float ties = 0.0f;
 #pragma unroll 4
-  for (unsigned j = lanes.first; j < lanes.end; j += lanes.step) {
+  for (unsigned j = lanes.index; j < lanes.classes; j += lanes.count) {
     const float logit = to_float(x[j]);
     const float e = relative_exp(logit, sums.largest);
     others += logit == sums.largest ? 0.0f : e;
@@ -86,7 +86,7 @@ __device__ __forceinline__ SmoothedTerm smoothed_term(const SoftmaxParameters& p
   const float p = relative_exp(logit, sums.largest) * sums.inverse;
   const float q = logit == sums.largest ? sums.excess * sums.inverse : 1.0f - p;
   const float entropy = (sums.largest - logit) + sums.log_sum;
-  const Modulation modulation = modulation_of(parameters, q, entropy);
+  const Modulation modulation = modulation_of(parameters, p, q, entropy);
   return {p, weight * modulation.value * entropy, weight * modulation.slope};
 }
 
@@ -98,7 +98,7 @@ __device__ __forceinline__ float smoothed_row(const SoftmaxParameters& parameter
   float loss = 0.0f;
   float slope = 0.0f;
 #pragma unroll 1
-  for (unsigned j = lanes.first; j < lanes.end; j += lanes.step) {
+  for (unsigned j = lanes.index; j < lanes.classes; j += lanes.count) {
     const SmoothedTerm term = smoothed_term(parameters, sums, to_float(x[j]), j, y);
     loss += term.loss;
     slope += term.slope;
@@ -107,7 +107,7 @@ __device__ __forceinline__ float smoothed_row(const SoftmaxParameters& parameter
   slope = row_sum(slope, lanes);
   if (g != nullptr) {
 #pragma unroll 1
-    for (unsigned j = lanes.first; j < lanes.end; j += lanes.step) {
+    for (unsigned j = lanes.index; j < lanes.classes; j += lanes.count) {
       const SmoothedTerm term = smoothed_term(parameters, sums, to_float(x[j]), j, y);
       g[j] = from_float<T>(factor * weight * fmaf(term.p, slope, -term.slope));
     }
@@ -120,9 +120,9 @@ template <class T>
 __device__ __forceinline__ float distribution_row(const T* x, T* g, const RowLanes& lanes,
                                                   float target, float weight, float factor) {
   // A NaN compares false and stays what it is.
-  const float last = static_cast<float>(lanes.end - 1);
+  const float last = static_cast<float>(lanes.classes - 1);
   const float y = target < 0.0f ? 0.0f : target > last ? last : target;
-  const unsigned left = min(static_cast<unsigned>(fmaxf(y, 0.0f)), lanes.end - 2);
+  const unsigned left = min(static_cast<unsigned>(fmaxf(y, 0.0f)), lanes.classes - 2);
   const float right_weight = y - static_cast<float>(left);
   const float left_weight = 1.0f - right_weight;
   const float left_logit = to_float(x[left]);
@@ -134,7 +134,7 @@ __device__ __forceinline__ float distribution_row(const T* x, T* g, const RowLan
     const float scale = factor * weight;
     __syncwarp(lanes.warp);  // everybody has read the two logits
 #pragma unroll 1
-    for (unsigned j = lanes.first; j < lanes.end; j += lanes.step) {
+    for (unsigned j = lanes.index; j < lanes.classes; j += lanes.count) {
       const float logit = to_float(x[j]);
       const float p = relative_exp(logit, sums.largest) * sums.inverse;
       const float wanted = j == left ? left_weight : j == left + 1 ? right_weight : 0.0f * y;
@@ -151,8 +151,7 @@ __device__ __forceinline__ float distribution_row(const T* x, T* g, const RowLan
 template <class T, RowLoss kLoss>
 __device__ __forceinline__ float row_loss(const SoftmaxParameters& parameters, const T* x, T* g,
                                           unsigned row, unsigned warp, unsigned& valid) {
-  const RowLanes lanes = {threadIdx.x % parameters.row_lanes, parameters.row_lanes,
-                          parameters.classes, warp};
+  const RowLanes lanes = row_lanes(parameters, warp);
   const float weight = row_weight(parameters, row);
   const float factor = row_gradient_factor(parameters, row);
   if constexpr (kLoss == RowLoss::distribution) {
@@ -169,7 +168,7 @@ __device__ __forceinline__ float row_loss(const SoftmaxParameters& parameters, c
     }
     if (!target.ignored) return loss;
     if (g != nullptr) {
-      for (unsigned j = lanes.first; j < lanes.end; j += lanes.step)
+      for (unsigned j = lanes.index; j < lanes.classes; j += lanes.count)
         g[j] = from_float<T>(0.0f);
     }
     return 0.0f;
@@ -183,7 +182,7 @@ template <class T, RowLoss kLoss>
 __device__ __forceinline__ float block_rows(const SoftmaxParameters& parameters, const T* x, T* g,
                                             unsigned first_row, unsigned rows, unsigned& valid) {
   valid = 0;
-  const unsigned local_row = threadIdx.x / parameters.row_lanes;
+  const unsigned local_row = threadIdx.x >> parameters.row_lane_bits;
   const bool exists = local_row < rows;
   const unsigned warp = __ballot_sync(kFullWarp, static_cast<int>(exists));
   if (!exists) return 0.0f;
@@ -191,7 +190,7 @@ __device__ __forceinline__ float block_rows(const SoftmaxParameters& parameters,
   const unsigned row = first_row + local_row;
   const float loss = row_loss<T, kLoss>(parameters, x + offset, g != nullptr ? g + offset : nullptr,
                                         row, warp, valid);
-  if (threadIdx.x % parameters.row_lanes != 0) {
+  if (row_lanes(parameters, warp).index != 0) {
     valid = 0;
     return 0.0f;
   }
@@ -199,13 +198,13 @@ __device__ __forceinline__ float block_rows(const SoftmaxParameters& parameters,
   return loss;
 }
 
-/// One block a tile of blockDim.x / row_lanes rows, staged in shared memory.
+/// One block a tile of rows_of_tile() rows, staged in shared memory.
 template <class T, RowLoss kLoss>
 __global__ void __launch_bounds__(kFocalBlockThreads, 2)
-    softmax_tile_kernel(const SoftmaxParameters parameters) {
+    softmax_tile_kernel(const __grid_constant__ SoftmaxParameters parameters) {
   CUDET_DYNAMIC_SHARED(uint4, tile_memory);
   T* const tile = reinterpret_cast<T*>(tile_memory);
-  const unsigned tile_rows = blockDim.x / parameters.row_lanes;
+  const unsigned tile_rows = rows_of_tile(parameters);
   const unsigned first_row = blockIdx.x * tile_rows;
   const unsigned rows = min(tile_rows, parameters.rows - first_row);
   const std::int64_t offset = static_cast<std::int64_t>(first_row) * parameters.classes;
@@ -226,8 +225,8 @@ __global__ void __launch_bounds__(kFocalBlockThreads, 2)
 /// The same for rows of which a tile would not fit: device memory is read three times.
 template <class T, RowLoss kLoss>
 __global__ void __launch_bounds__(kFocalBlockThreads, 2)
-    softmax_long_row_kernel(const SoftmaxParameters parameters) {
-  const unsigned tile_rows = blockDim.x / parameters.row_lanes;
+    softmax_long_row_kernel(const __grid_constant__ SoftmaxParameters parameters) {
+  const unsigned tile_rows = rows_of_tile(parameters);
   const unsigned first_row = blockIdx.x * tile_rows;
   const unsigned rows = min(tile_rows, parameters.rows - first_row);
   const std::int64_t offset = static_cast<std::int64_t>(first_row) * parameters.classes;

@@ -2,6 +2,8 @@
 
 #include "../cuda/focal_loss.h"
 #include "check.h"
+#include "cpu/focal_loss.h"
+#include "cpu/parallel.h"
 #include "focal_loss_plan.h"
 #include "workspace_layout.h"
 
@@ -145,16 +147,24 @@ Status make_softmax_plan(const char* operation, const SoftmaxShape& shape, DataT
   plan->shape = shape;
   // As few lanes as can hold the row in registers; with loops, eight to sixteen classes a lane.
   const int most_per_lane = hard ? kMostPerLane : 15;
-  while (plan->row_lanes < kWarp && most_per_lane * plan->row_lanes < shape.classes)
-    plan->row_lanes *= 2;
-  const std::int64_t per_lane = ceil_divide(shape.classes, plan->row_lanes);
+  int row_lanes = 1;
+  while (row_lanes < kWarp && most_per_lane * row_lanes < shape.classes) {
+    row_lanes *= 2;
+    ++plan->row_lane_bits;
+  }
+  const std::int64_t per_lane = ceil_divide(shape.classes, row_lanes);
   if (hard && per_lane <= kMostPerLane) {
     plan->classes_per_lane = static_cast<int>(ceil_divide(per_lane, kPerLaneStep)) * kPerLaneStep;
   }
-  plan->tile_rows = kFocalBlockThreads / plan->row_lanes;
+  plan->tile_rows = kFocalBlockThreads / row_lanes;
   plan->tiles = ceil_divide(shape.rows, plan->tile_rows);
-  const bool fits = plan->tile_rows * shape.classes * size_of(type) <= kTileBytes;
-  plan->staged = hard ? plan->classes_per_lane > 0 : fits;
+  plan->tile_bytes = plan->tile_rows * shape.classes * size_of(type);
+  plan->staged = hard ? plan->classes_per_lane > 0 : plan->tile_bytes <= kTileBytes;
+  // Shares of a power of two in size would all begin in the same bank; with 8 classes or more a
+  // share neither spans a gap nor does a row end within a vector.
+  plan->padded = plan->classes_per_lane > 0 && shape.classes >= 8 &&
+                 (shape.classes & (shape.classes - 1)) == 0;
+  if (plan->padded) plan->tile_bytes += plan->tile_bytes / 8;
   plan->reduction = plan_reduction(plan->tiles * (kFocalBlockThreads / kWarp));
   return Status();
 }
@@ -181,7 +191,8 @@ Status sigmoid_focal_loss(const SigmoidFocalLossOptions& options,
   CUDET_RETURN_IF_ERROR(check_sigmoid_output(options, input, output));
   if (!execution.is_cuda()) {
     CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, 0));
-    return reference::sigmoid_focal_loss(options, input, output);
+    return cpu::sigmoid_focal_loss(shape, options, input, output,
+                                   cpu::thread_count(execution.threads()));
   }
   CUDET_RETURN_IF_ERROR(
       make_sigmoid_plan(shape, options.layout, is_plain(options, input, output, shape), &plan));
@@ -213,7 +224,7 @@ Status softmax_focal_loss(const SoftmaxFocalLossOptions& options,
   CUDET_RETURN_IF_ERROR(check_softmax_output(options, input, output));
   if (!execution.is_cuda()) {
     CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, 0));
-    return reference::softmax_focal_loss(options, input, output);
+    return cpu::softmax_focal_loss(options, input, output, cpu::thread_count(execution.threads()));
   }
   CUDET_RETURN_IF_ERROR(make_softmax_plan(kOperation, shape, input.logits.type(),
                                           options.label_smoothing == 0.0f, &plan));
@@ -245,7 +256,8 @@ Status distribution_focal_loss(const DistributionFocalLossOptions& options,
   CUDET_RETURN_IF_ERROR(check_distribution_output(options, input, output));
   if (!execution.is_cuda()) {
     CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, 0));
-    return reference::distribution_focal_loss(options, input, output);
+    return cpu::distribution_focal_loss(options, input, output,
+                                        cpu::thread_count(execution.threads()));
   }
   CUDET_RETURN_IF_ERROR(make_softmax_plan(kOperation, shape, input.logits.type(), false, &plan));
   CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, plan.reduction.workspace_bytes));

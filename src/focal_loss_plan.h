@@ -86,11 +86,13 @@ struct SigmoidFocalPlan {
 
 struct SoftmaxPlan {
   SoftmaxShape shape;
-  int row_lanes = 1;         ///< lanes that share a row; a block's worth of rows is one tile
+  int row_lane_bits = 0;     ///< log2 of the lanes that share a row; a block's worth is one tile
   int classes_per_lane = 0;  ///< places in a lane's registers; 0: loops over memory
   std::int64_t tile_rows = 0;
   std::int64_t tiles = 0;
-  bool staged = true;  ///< tiles go through shared memory
+  bool staged = true;           ///< tiles go through shared memory
+  bool padded = false;          ///< 16 bytes more after every 128 of a tile
+  std::int64_t tile_bytes = 0;  ///< of shared memory, where staged
   FocalReductionPlan reduction;
 };
 

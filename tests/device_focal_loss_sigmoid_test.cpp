@@ -60,7 +60,7 @@ INSTANTIATE_TEST_SUITE_P(Types, DeviceSigmoidFocalLoss, testing::ValuesIn(kTypes
                            return std::string(to_string(parameter.param));
                          });
 
-// A chunk has 1024 elements, a block 8 chunks; a vector 4 or 8 elements, which may end a row.
+// A vector has 4 or 8 elements, which may end a row.
 TEST_P(DeviceSigmoidFocalLoss, RowsOfAllSizes) {
   Random random(1);
   SCOPED_TRACE(random.trace());
@@ -74,10 +74,11 @@ TEST_P(DeviceSigmoidFocalLoss, RowsOfAllSizes) {
   }
 }
 
+// A chunk has 2048 elements, a block 8 chunks.
 TEST_P(DeviceSigmoidFocalLoss, EdgesOfChunksAndBlocks) {
   Random random(2);
   SCOPED_TRACE(random.trace());
-  for (const std::int64_t elements : {1023, 1024, 1025, 1031, 8191, 8192, 8200}) {
+  for (const std::int64_t elements : {2047, 2048, 2049, 2056, 16383, 16384, 16392}) {
     SigmoidProblem problem =
         random_class_problem(random, GetParam(), FocalLayout::rows, {{1, 1, elements, 1, 1}});
     expect_like_reference(problem);

@@ -50,12 +50,16 @@ FocalResult device_result(const Problem& problem, std::size_t offset_steps = 0) 
   return result;
 }
 
-/// Runs the problem on the device and compares with the reference, to the documented accuracy.
+/// Runs the problem on the device and in the CPU mode and compares both with the reference, to the
+/// documented accuracy.
 template <class Problem>
 void expect_like_reference(const Problem& problem, DataType logit_type,
                            std::size_t offset_steps = 0) {
-  expect_near(device_result(problem, offset_steps), reference_result(problem, true),
-              problem.options.reduction, logit_type, gradient_factor(problem), problem.describe());
+  const FocalResult exact = reference_result(problem, true);
+  expect_near(device_result(problem, offset_steps), exact, problem.options.reduction, logit_type,
+              gradient_factor(problem), problem.describe());
+  expect_near(cpu_result(problem), exact, problem.options.reduction, logit_type,
+              gradient_factor(problem), "CPU mode, " + problem.describe());
 }
 inline void expect_like_reference(const SigmoidProblem& problem, std::size_t offset_steps = 0) {
   expect_like_reference(problem, problem.type(), offset_steps);

@@ -185,6 +185,27 @@ FocalResult reference_result(const RowsProblem& problem, bool exact) {
   return result;
 }
 
+FocalResult cpu_result(const SigmoidProblem& problem, int threads) {
+  FocalResult result = make_result(problem);
+  const Status status = sigmoid_focal_loss(problem.options, problem.input(),
+                                           result.sigmoid_output(), Execution::cpu(threads));
+  EXPECT_TRUE(status.ok()) << status.message();
+  return result;
+}
+
+FocalResult cpu_result(const RowsProblem& problem, int threads) {
+  FocalResult result = make_result(problem);
+  const Execution execution = Execution::cpu(threads);
+  const Status status =
+      problem.distribution
+          ? distribution_focal_loss(problem.distribution_options(), problem.distribution_input(),
+                                    result.distribution_output(), execution)
+          : softmax_focal_loss(problem.options, problem.input(), result.softmax_output(),
+                               execution);
+  EXPECT_TRUE(status.ok()) << status.message();
+  return result;
+}
+
 double gradient_factor(const SigmoidProblem& problem) {
   double upstream = problem.grad_output.empty() ? 1.0 : 0.0;
   for (const HostTensor& level : problem.grad_output)
@@ -204,7 +225,7 @@ void expect_near(const FocalResult& got, const FocalResult& exact, LossReduction
   ASSERT_EQ(got.gradient.size(), exact.gradient.size());
   for (std::size_t level = 0; level < got.loss.size(); ++level) {
     Tolerance tolerance = tolerance_of(got.loss[level].type());
-    if (reduction != LossReduction::none) tolerance = {0.0, relative_tolerance(logit_type)};
+    if (reduction != LossReduction::none) tolerance = {1e-12, relative_tolerance(logit_type)};
     EXPECT_TRUE(all_near(got.loss[level].reals(), exact.loss[level].reals(), tolerance))
         << "loss of level " << level << ", " << description;
   }

@@ -74,6 +74,10 @@ FocalResult make_result(const RowsProblem& problem);
 FocalResult reference_result(const SigmoidProblem& problem, bool exact = false);
 FocalResult reference_result(const RowsProblem& problem, bool exact = false);
 
+/// What the CPU mode gives, checked for success.
+FocalResult cpu_result(const SigmoidProblem& problem, int threads = 2);
+FocalResult cpu_result(const RowsProblem& problem, int threads = 2);
+
 /// The largest factor of a gradient that lies outside the loss of its element; the absolute part of
 /// a tolerance grows with it.
 double gradient_factor(const SigmoidProblem& problem);
