@@ -157,14 +157,13 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
   int row = first_row * kStride - p.pad_top;
   const int channels = keep(p.c);
   const int pitch = keep(p.w * p.c);
-  const T* x = static_cast<const T*>(p.x) +
-               ((std::int64_t{b} * p.h + row) * p.w + first_column) * p.c + channel;
+  const T* x =
+      static_cast<const T*>(p.x) + nhwc_offset(b, p.h, row, p.w, first_column, p.c, channel);
   const bool whole = first_column >= 0 && first_column + kRead <= p.w && p.x_vectors;
   const unsigned whole_rows = keep(whole ? static_cast<unsigned>(p.h) : 0u);
   const int y_pitch = keep(p.ow * p.out_channels);
   std::int64_t index =
-      ((std::int64_t{b} * p.oh + first_row - (kSums - 1)) * p.ow + out_column) * p.out_channels +
-      channel;
+      nhwc_offset(b, p.oh, first_row - (kSums - 1), p.ow, out_column, p.out_channels, channel);
   const Finish<kLaneChannels> finish(p, {0, kLaneChannels});
   const bool pools = keep(p.pool_partials != nullptr);
   const float4* const weights = staged_weights + lane_group * kTaps;

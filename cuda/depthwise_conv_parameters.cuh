@@ -3,6 +3,7 @@
 
 #include <cudet/depthwise_conv.h>
 
+#include "depthwise_conv_index.h"
 #include "device/activation.cuh"
 #include "device/image_element.cuh"
 #include "device/keep.cuh"

@@ -161,8 +161,8 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
   float* const out = weights + p.block_planes * kKernel * kWeightPitch<kKernel>;
 
   stage_plane_weights<T, kKernel>(p, first_plane, planes, weights);
-  stage_planes(p, static_cast<const T*>(p.x) + std::int64_t{first_plane} * p.h * p.w, planes * p.h,
-               tile);
+  stage_planes(p, static_cast<const T*>(p.x) + nchw_offset(first_plane, 1, 0, p.h, 0, p.w, 0),
+               planes * p.h, tile);
   __syncthreads();
   const int items = planes * p.oh * p.column_groups;
   for (int item = static_cast<int>(threadIdx.x); item < items;
@@ -191,7 +191,7 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
     }
   }
   __syncthreads();
-  store_planes<T>(p, std::int64_t{first_plane} * p.oh * p.ow, planes * p.oh * p.ow, out);
+  store_planes<T>(p, nchw_offset(first_plane, 1, 0, p.oh, 0, p.ow, 0), planes * p.oh * p.ow, out);
   if (p.pool_partials == nullptr) return;
   __syncthreads();
   pool_planes(p, first_plane, planes, out);

@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
         to_float(static_cast<const T*>(p.weight)[channel * p.kernel_h * p.kernel_w + i]);
   }
   stage_tile(
-      p, static_cast<const T*>(p.x) + (std::int64_t{b} * p.c + channel / p.multiplier) * p.h * p.w,
+      p, static_cast<const T*>(p.x) + nchw_offset(b, p.c, channel / p.multiplier, p.h, 0, p.w, 0),
       first_row * kStride - p.pad_top, first_column * kStride - p.pad_left, tile_rows, tile_columns,
       tile);
   __syncthreads();
@@ -141,8 +141,8 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
       for (float& sum : sums[r])
         sum = fmaf(sum, scale, bias);
     }
-    const std::int64_t plane = (std::int64_t{b} * p.out_channels + channel) * p.oh;
-    finish.template store<T>((plane + out_row) * p.ow + out_column, sums[r]);
+    finish.template store<T>(
+        nchw_offset(b, p.out_channels, channel, p.oh, out_row, p.ow, out_column), sums[r]);
     pool += finish.sum_of(sums[r]);
   }
   if (p.pool_partials == nullptr || first_row + row >= p.oh) return;

@@ -1,5 +1,6 @@
 // What the depthwise convolution refuses: one bad argument a row, with the code and the sentence
 // that it gets, and nothing written. And how it is planned.
+#include "../cuda/depthwise_conv_index.h"
 #include "support/depthwise_problem.h"
 
 #include <gtest/gtest.h>
@@ -428,6 +429,22 @@ const ChoiceRow kChoiceRows[] = {
     {ImageLayout::nhwc, {32, 56, 56, 144}, {3, 3, 144, 2}, 1, 1, DepthwiseConvKernel::generic},
     {ImageLayout::nhwc, {32, 56, 56, 33}, {3, 3, 33}, 2, 1, DepthwiseConvKernel::generic},
 };
+
+TEST(DepthwiseConvIndex, IsOf64Bits) {
+  // 2^32 - 1 images, and the places of windows outside of an image.
+  constexpr std::int64_t kImages = 0xffffffff;
+  EXPECT_EQ(device::nchw_offset(0xffffffffu, 3, 2, 5, 4, 7, 6),
+            kImages * 105 + (2 * 5 + 4) * 7 + 6);
+  EXPECT_EQ(device::nhwc_offset(0xffffffffu, 5, 4, 7, 6, 3, 2),
+            kImages * 105 + (4 * 7 + 6) * 3 + 2);
+  EXPECT_EQ(device::nchw_offset(70000, 1000, 999, 64, -3, 64, -2),
+            (std::int64_t{70000} * 1000 + 999) * 4096 - 3 * 64 - 2);
+  EXPECT_EQ(device::nhwc_offset(70000, 64, -3, 64, -2, 1000, 999),
+            ((std::int64_t{70000} * 64 - 3) * 64 - 2) * 1000 + 999);
+  // An image of nearly 2^31 elements.
+  EXPECT_EQ(device::nchw_offset(1, 1, 0, 46340, 46339, 46340, 46339),
+            2 * std::int64_t{46340} * 46340 - 1);
+}
 
 TEST(DepthwiseConvChoice, FollowsTheShape) {
   for (const ChoiceRow& row : kChoiceRows) {
