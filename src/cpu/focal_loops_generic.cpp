@@ -6,8 +6,7 @@ namespace cudet::cpu {
 namespace {
 
 constexpr int kWidth = 4;
-typedef float Floats __attribute__((vector_size(4 * kWidth)));
-typedef std::int32_t Ints __attribute__((vector_size(4 * kWidth)));
+#include "floats.inc"
 
 Floats multiply_add(Floats a, Floats b, Floats c) {
   return a * b + c;

@@ -17,8 +17,7 @@ namespace cudet::cpu {
 namespace {
 
 constexpr int kWidth = 8;
-typedef float Floats __attribute__((vector_size(4 * kWidth)));
-typedef std::int32_t Ints __attribute__((vector_size(4 * kWidth)));
+#include "floats.inc"
 
 Floats multiply_add(Floats a, Floats b, Floats c) {
   return _mm256_fmadd_ps(a, b, c);
