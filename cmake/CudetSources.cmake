@@ -15,6 +15,7 @@ set(cudet_host_sources
     src/cpu/depthwise_lines.cpp
     src/cpu/depthwise_loops_generic.cpp
     src/cpu/depthwise_loops_x86_64_v3.cpp
+    src/cpu/depthwise_loops_x86_64_v4.cpp
     src/cpu/focal_loops_generic.cpp
     src/cpu/focal_loops_x86_64_v3.cpp
     src/cpu/focal_loss_sigmoid.cpp

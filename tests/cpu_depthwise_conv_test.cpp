@@ -93,6 +93,29 @@ TEST_P(CpuDepthwiseConv, GradientsMatchTheReference) {
   }
 }
 
+// Bands of output rows, whose lines start anywhere in the image and end beyond it.
+TEST(CpuDepthwiseConvBands, MatchTheReference) {
+  Random random(57);
+  SCOPED_TRACE(random.trace());
+  for (const ImageLayout layout : {ImageLayout::nchw, ImageLayout::nhwc}) {
+    for (const std::int64_t stride : {1, 2, 3}) {
+      DepthwiseSizes sizes;
+      sizes.c = layout == ImageLayout::nchw ? 2 : 18;
+      sizes.h = 70;
+      sizes.w = layout == ImageLayout::nchw ? 1500 : 150;
+      sizes.kernel_h = 5;
+      DepthwiseConvOptions options;
+      options.layout = layout;
+      options.stride_h = options.stride_w = stride;
+      options = with_same_padding(options, sizes);
+      options.pad_top += 9;
+      options.pad_bottom += 12;
+      const DepthwiseProblem problem = random_problem(random, DataType::float32, options, sizes);
+      expect_near(cpu_result(problem), problem);
+    }
+  }
+}
+
 TEST(CpuDepthwiseConvOracle, MatchesEveryCase) {
   for (const std::string& name : list_cases("depthwise")) {
     SCOPED_TRACE(name);

@@ -5,6 +5,7 @@
 #include "depthwise_lines.h"
 #include "parallel.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -23,23 +24,20 @@ class Epilogue {
         y_(reference::index_of_y(shape)),
         residual_(static_cast<std::size_t>(shape.ow * kSlab)) {}
 
-  /// Outputs of a group of channels of image b, from their sums.
-  void run(LineBuffers& buffers, std::int64_t b, const ChannelGroup& group) {
-    const std::vector<float> bias = bias_of(input_.bias, group);
-    double sums[kSlab] = {};
-    for (std::int64_t i = 0; i < shape_.oh; ++i) {
-      float* const row = buffers.output_row(i);
-      add_bias(bias, row, shape_.ow * group.lanes);
+  /// Rows `begin` ... `end` - 1 of a group of channels of image b, from their sums; their sums are
+  /// added to `pool_sums`, by channel, where there is a pool.
+  void run(LineBuffers& buffers, std::int64_t b, const ChannelGroup& group, std::int64_t begin,
+           std::int64_t end, double* pool_sums) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      float* const row = buffers.output_row(i - begin);
+      add_bias(input_.bias, group, row, shape_.ow * group.lanes);
       if (output_.pre_activation.present()) {
         store_row(output_.pre_activation, y_, b, group, i, row);
       }
       finish_row(row, b, group, i);
       if (output_.y.present()) store_row(output_.y, y_, b, group, i, row);
-      if (!output_.pool.present()) continue;
-      for (std::int64_t k = 0; k < shape_.ow * group.lanes; ++k)
-        sums[k % group.lanes] += static_cast<double>(row[k]);
+      if (output_.pool.present()) add_row(row, shape_.ow, group.lanes, pool_sums);
     }
-    if (output_.pool.present()) store_pool(sums, b, group);
   }
 
  private:
@@ -61,14 +59,6 @@ class Epilogue {
       row[k] += residual_[static_cast<std::size_t>(k)];
   }
 
-  void store_pool(const double* sums, std::int64_t b, const ChannelGroup& group) const {
-    const auto elements = static_cast<double>(shape_.oh) * static_cast<double>(shape_.ow);
-    for (int k = 0; k < group.count; ++k) {
-      reference::store_real(output_.pool, b * shape_.out_channels() + group.first + k * group.step,
-                            static_cast<float>(sums[k] / elements));
-    }
-  }
-
   const DepthwiseConvShape& shape_;
   const DepthwiseConvOptions& options_;
   const DepthwiseConvInput& input_;
@@ -76,6 +66,16 @@ class Epilogue {
   reference::ImageIndex y_;
   std::vector<float> residual_;
 };
+
+/// Output rows of a band, so that its lines stay in the second-level cache. With a pool a plane is
+/// one band.
+std::int64_t band_rows(const DepthwiseConvShape& shape, bool pool, int lanes) {
+  constexpr std::int64_t kNumbers = 1 << 15;
+  constexpr std::int64_t kFewestRows = 8;
+  if (pool) return shape.oh;
+  const std::int64_t row = (shape.w + shape.pad_left + shape.pad_right) * lanes;
+  return std::min(shape.oh, std::max(kFewestRows, kNumbers / row));
+}
 
 }  // namespace
 
@@ -85,25 +85,36 @@ Status depthwise_conv(const DepthwiseConvShape& shape, const DepthwiseConvOption
   if (shape.type == DataType::int8 || !suits_lines(shape)) {
     return reference::depthwise_conv(options, input, output);
   }
-  const DepthwiseLines lines(shape);
   const ChannelGroups groups(shape);
-  const std::int64_t items = shape.n * groups.count();
-  parallel_for(threads, items, stretch_of(items, threads),
-               [&](std::int64_t begin, std::int64_t end) {
-                 LineBuffers buffers(lines, groups.lanes());
-                 Epilogue epilogue(shape, options, input, output);
-                 for (std::int64_t item = begin; item < end; ++item) {
-                   const std::int64_t b = item / groups.count();
-                   const std::int64_t number = item % groups.count();
-                   buffers.load_x(input.x, b, groups.of_x(number));
-                   for (std::int64_t copy = 0; copy < shape.multiplier; ++copy) {
-                     const ChannelGroup group = groups.of_y(number, copy);
-                     buffers.load_weights(input.weight, group);
-                     buffers.convolve();
-                     epilogue.run(buffers, b, group);
-                   }
-                 }
-               });
+  const std::int64_t rows = band_rows(shape, output.pool.present(), groups.lanes());
+  const std::int64_t bands = (shape.oh + rows - 1) / rows;
+  const DepthwiseLines lines(shape, rows);
+  const auto elements = static_cast<double>(shape.oh) * static_cast<double>(shape.ow);
+  const std::int64_t items = shape.n * bands * groups.count();
+  const auto run_items = [&](std::int64_t begin, std::int64_t end) {
+    LineBuffers buffers(lines, groups.lanes());
+    Epilogue epilogue(shape, options, input, output);
+    for (std::int64_t item = begin; item < end; ++item) {
+      const std::int64_t number = item % groups.count();
+      const std::int64_t first_row = item / groups.count() % bands * rows;
+      const std::int64_t last_row = std::min(first_row + rows, shape.oh);
+      const std::int64_t b = item / groups.count() / bands;
+      buffers.load_x(input.x, b, groups.of_x(number), first_row);
+      for (std::int64_t copy = 0; copy < shape.multiplier; ++copy) {
+        const ChannelGroup group = groups.of_y(number, copy);
+        double sums[kSlab] = {};
+        buffers.load_weights(input.weight, group);
+        buffers.convolve(last_row - first_row);
+        epilogue.run(buffers, b, group, first_row, last_row, sums);
+        for (int k = 0; output.pool.present() && k < group.count; ++k) {
+          reference::store_real(output.pool,
+                                b * shape.out_channels() + group.first + k * group.step,
+                                static_cast<float>(sums[k] / elements));
+        }
+      }
+    }
+  };
+  parallel_for(threads, items, stretch_of(items, threads), run_items);
   return Status();
 }
 

@@ -36,11 +36,11 @@ class GroupGradients {
     bias_sums_.assign(lanes * copies, 0.0);
     const ChannelGroup of_x = groups_.of_x(number);
     for (std::int64_t b = 0; b < shape_.n; ++b) {
-      if (output_.grad_weight.present() || recomputes_) buffers_.load_x(input_.x, b, of_x);
+      if (output_.grad_weight.present() || recomputes_) buffers_.load_x(input_.x, b, of_x, 0);
       for (std::size_t copy = 0; copy < copies; ++copy) {
         const ChannelGroup group = groups_.of_y(number, static_cast<std::int64_t>(copy));
         buffers_.load_weights(input_.weight, group);
-        if (recomputes_) buffers_.convolve();
+        if (recomputes_) buffers_.convolve(shape_.oh);
         load_gradients(b, group, bias_sums_.data() + copy * lanes);
         if (output_.grad_weight.present()) {
           buffers_.correlate(weight_sums_.data() + copy * weights);
@@ -61,14 +61,13 @@ class GroupGradients {
   void load_gradients(std::int64_t b, const ChannelGroup& group, double* bias_sums) {
     const std::int64_t count = shape_.ow * group.lanes;
     const auto negative_slope = static_cast<double>(options_.negative_slope);
-    const std::vector<float> bias = bias_of(input_.bias, group);
     for (std::int64_t i = 0; i < shape_.oh; ++i) {
       float* const row = buffers_.output_row(i);
       if (options_.activation == Activation::none) {
         load_row(input_.grad_output, y_, b, group, i, row);
       } else {
         if (recomputes_) {
-          add_bias(bias, row, count);
+          add_bias(input_.bias, group, row, count);
         } else {
           load_row(input_.pre_activation, y_, b, group, i, row);
         }
@@ -80,8 +79,7 @@ class GroupGradients {
                                       static_cast<double>(gradient_[static_cast<std::size_t>(k)]));
         }
       }
-      for (std::int64_t k = 0; output_.grad_bias.present() && k < count; ++k)
-        bias_sums[k % group.lanes] += static_cast<double>(row[k]);
+      if (output_.grad_bias.present()) add_row(row, shape_.ow, group.lanes, bias_sums);
     }
   }
 
@@ -122,7 +120,7 @@ Status depthwise_conv_backward(const DepthwiseConvShape& shape, const DepthwiseC
                                const DepthwiseConvBackwardInput& input,
                                const DepthwiseConvBackwardOutput& output, int threads) {
   if (!suits_lines(shape)) return reference::depthwise_conv_backward(options, input, output);
-  const DepthwiseLines lines(shape);
+  const DepthwiseLines lines(shape, shape.oh);
   const ChannelGroups groups(shape);
   parallel_for(threads, groups.count(), stretch_of(groups.count(), threads),
                [&](std::int64_t begin, std::int64_t end) {

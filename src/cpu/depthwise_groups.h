@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <vector>
 
 namespace cudet::cpu {
 
@@ -45,19 +44,30 @@ inline std::int64_t stretch_of(std::int64_t items, int threads) {
   return std::max<std::int64_t>(1, items / (8 * static_cast<std::int64_t>(threads)));
 }
 
-/// Bias of the channels of a group, 0 where there is none.
-inline std::vector<float> bias_of(const Tensor& bias, const ChannelGroup& group) {
-  std::vector<float> values(static_cast<std::size_t>(group.lanes), 0.0f);
-  for (int k = 0; bias.present() && k < group.count; ++k)
-    values[static_cast<std::size_t>(k)] = reference::real_at(bias, group.first + k * group.step);
-  return values;
+/// sums[lane] += the numbers of the lane in a row of `columns` places.
+inline void add_row(const float* row, std::int64_t columns, int lanes, double* sums) {
+  for (std::int64_t j = 0; j < columns; ++j) {
+    for (int k = 0; k < lanes; ++k)
+      sums[k] += static_cast<double>(row[j * lanes + k]);
+  }
 }
 
-inline void add_bias(const std::vector<float>& bias, float* row, std::int64_t count) {
-  const auto lanes = static_cast<std::int64_t>(bias.size());
-  for (std::int64_t first = 0; first < count; first += lanes) {
-    for (std::int64_t k = 0; k < lanes; ++k)
-      row[first + k] += bias[static_cast<std::size_t>(k)];
+/// Adds the bias, where there is one, to `count` numbers of places of a group.
+inline void add_bias(const Tensor& bias, const ChannelGroup& group, float* row,
+                     std::int64_t count) {
+  if (!bias.present()) return;
+  if (group.lanes == 1) {
+    const float value = reference::real_at(bias, group.first);
+    for (std::int64_t j = 0; j < count; ++j)
+      row[j] += value;
+    return;
+  }
+  float values[kSlab] = {};
+  for (int k = 0; k < group.count; ++k)
+    values[k] = reference::real_at(bias, group.first + k * group.step);
+  for (std::int64_t first = 0; first < count; first += kSlab) {
+    for (std::int64_t k = 0; k < kSlab; ++k)
+      row[first + k] += values[k];
   }
 }
 

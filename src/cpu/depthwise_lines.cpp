@@ -3,6 +3,7 @@
 #include "../float16.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace cudet::cpu {
 namespace {
@@ -19,14 +20,43 @@ bool all_finite(const std::vector<float>& values) {
   return found == 0;
 }
 
+/// The columns of x that a phase has, and the place of the first in its rows: those before are of
+/// the padding.
+struct ColumnsOfPhase {
+  std::int64_t first;
+  std::int64_t count;
+  std::int64_t place;
+};
+ColumnsOfPhase columns_of(const DepthwiseConvShape& shape, const Phase& phase) {
+  const std::int64_t left = std::max<std::int64_t>(shape.pad_left - phase.column, 0);
+  const std::int64_t place = (left + shape.stride_w - 1) / shape.stride_w;
+  const std::int64_t first = place * shape.stride_w + phase.column - shape.pad_left;
+  const std::int64_t columns = std::max<std::int64_t>(shape.w - first, 0);
+  return {first, (columns + shape.stride_w - 1) / shape.stride_w, place};
+}
+
+/// Copies `count` places of `lanes` numbers, from every `from_step`th to every `to_step`th.
+void copy_places(const float* from, std::int64_t from_step, float* to, std::int64_t to_step,
+                 std::int64_t count, int lanes) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (lanes == 1) {
+      to[i * to_step] = from[i * from_step];
+    } else {
+      std::memcpy(to + i * to_step * kSlab, from + i * from_step * kSlab, kSlab * sizeof(float));
+    }
+  }
+}
+
 }  // namespace
 
-DepthwiseLines::DepthwiseLines(const DepthwiseConvShape& of) : shape(of) {
-  const std::int64_t padded_h = shape.h + shape.pad_top + shape.pad_bottom;
+DepthwiseLines::DepthwiseLines(const DepthwiseConvShape& of, std::int64_t rows)
+    : shape(of), band_rows(rows) {
+  const std::int64_t reach = (shape.kernel_h - 1) * shape.dilation_h + 1;
+  padded_h = rows == shape.oh ? shape.h + shape.pad_top + shape.pad_bottom
+                              : (rows - 1) * shape.stride_h + reach;
   const std::int64_t padded_w = shape.w + shape.pad_left + shape.pad_right;
   phase_rows = (padded_h + shape.stride_h - 1) / shape.stride_h;
   row_places = (padded_w + shape.stride_w - 1) / shape.stride_w;
-  output_places = (shape.oh - 1) * row_places + shape.ow;
   for (std::int64_t p = 0; p < shape.kernel_h; ++p) {
     for (std::int64_t q = 0; q < shape.kernel_w; ++q) {
       const std::int64_t row = p * shape.dilation_h;
@@ -66,7 +96,7 @@ LineBuffers::LineBuffers(const DepthwiseLines& lines, int lanes)
       x_(padded_size(
           static_cast<std::int64_t>(lines.phases.size()) * lines.phase_rows * lines.row_places,
           lanes)),
-      outputs_(padded_size(lines.shape.oh * lines.row_places, lanes)),
+      outputs_(padded_size(lines.band_rows * lines.row_places, lanes)),
       line_(static_cast<std::size_t>(lines.shape.w * lanes)),
       offsets_(lines.taps.size()),
       weights_(lines.taps.size() * static_cast<std::size_t>(lanes)) {
@@ -74,31 +104,38 @@ LineBuffers::LineBuffers(const DepthwiseLines& lines, int lanes)
                  [this](const TapPlace& tap) { return x_offset(tap); });
 }
 
-void LineBuffers::load_x(const Tensor& x, std::int64_t b, const ChannelGroup& group) {
+void LineBuffers::load_x(const Tensor& x, std::int64_t b, const ChannelGroup& group,
+                         std::int64_t first_row) {
   const DepthwiseConvShape& shape = lines_.shape;
   const reference::ImageIndex index = reference::index_of_x(shape);
-  for (std::int64_t i = 0; i < shape.h; ++i) {
-    const std::int64_t padded_i = i + shape.pad_top;
+  const bool is_whole = lines_.band_rows == shape.oh;
+  std::int64_t remainder = 0;  // of the row in the padded image, divided by the stride
+  std::int64_t quotient = 0;
+  for (std::int64_t padded_i = 0; padded_i < lines_.padded_h; ++padded_i) {
+    const std::int64_t i = first_row * shape.stride_h + padded_i - shape.pad_top;
+    const bool exists = i >= 0 && i < shape.h;
     bool loaded = false;
     for (std::size_t f = 0; f < lines_.phases.size(); ++f) {
-      const Phase& phase = lines_.phases[f];
-      if (padded_i % shape.stride_h != phase.row) continue;
-      float* const row = phase_row(static_cast<std::int64_t>(f), padded_i / shape.stride_h);
-      if (shape.stride_w == 1) {
+      if (lines_.phases[f].row != remainder) continue;
+      float* const row = phase_row(static_cast<std::int64_t>(f), quotient);
+      if (!exists) {
+        // Of a whole image these rows are never anything else.
+        if (!is_whole) std::fill_n(row, lines_.row_places * lanes_, 0.0f);
+      } else if (shape.stride_w == 1) {
         load_row(x, index, b, group, i, row + shape.pad_left * lanes_);
-        continue;
+      } else {
+        if (!loaded) load_row(x, index, b, group, i, line_.data());
+        loaded = true;
+        const ColumnsOfPhase columns = columns_of(shape, lines_.phases[f]);
+        copy_places(line_.data() + columns.first * lanes_, shape.stride_w,
+                    row + columns.place * lanes_, 1, columns.count, lanes_);
       }
-      if (!loaded) load_row(x, index, b, group, i, line_.data());
-      loaded = true;
-      // The first column that is of the phase and not of the padding.
-      const std::int64_t left = std::max<std::int64_t>(shape.pad_left - phase.column, 0);
-      std::int64_t place = (left + shape.stride_w - 1) / shape.stride_w;
-      std::int64_t j = place * shape.stride_w + phase.column - shape.pad_left;
-      for (; j < shape.w; j += shape.stride_w, ++place)
-        std::copy_n(line_.data() + j * lanes_, lanes_, row + place * lanes_);
+    }
+    if (++remainder == shape.stride_h) {
+      remainder = 0;
+      ++quotient;
     }
   }
-  x_is_finite_ = all_finite(x_);
 }
 
 void LineBuffers::load_weights(const Tensor& weight, const ChannelGroup& group) {
@@ -112,10 +149,10 @@ void LineBuffers::load_weights(const Tensor& weight, const ChannelGroup& group) 
   }
 }
 
-void LineBuffers::convolve() {
+void LineBuffers::convolve(std::int64_t rows) {
   const DepthwiseLoops& loops = depthwise_loops();
   const DepthwiseTaps taps = {offsets_.data(), weights_.data(), static_cast<int>(offsets_.size())};
-  (lanes_ == 1 ? loops.convolve : loops.convolve_slab)(x_.data(), taps, lines_.output_places, false,
+  (lanes_ == 1 ? loops.convolve : loops.convolve_slab)(x_.data(), taps, output_places(rows), false,
                                                        outputs_.data());
 }
 
@@ -127,10 +164,10 @@ void LineBuffers::correlate(double* sums) {
     std::fill(output_row(i) + lines_.shape.ow * lanes_, end, 0.0f);
   }
   // The products with zeros between the rows and in the padding would not be zero.
-  if (!x_is_finite_ || !all_finite(outputs_)) return correlate_tap_by_tap(sums);
+  if (!all_finite(x_) || !all_finite(outputs_)) return correlate_tap_by_tap(sums);
   const DepthwiseTaps taps = {offsets_.data(), weights_.data(), static_cast<int>(offsets_.size())};
-  (lanes_ == 1 ? loops.correlate : loops.correlate_slab)(x_.data(), taps, lines_.output_places,
-                                                         outputs_.data(), sums);
+  (lanes_ == 1 ? loops.correlate : loops.correlate_slab)(
+      x_.data(), taps, output_places(lines_.shape.oh), outputs_.data(), sums);
 }
 
 void LineBuffers::correlate_tap_by_tap(double* sums) {
@@ -190,26 +227,25 @@ void LineBuffers::convolve_gradients(bool accumulate) {
 
 void LineBuffers::store_grad_x(const Tensor& grad_x, std::int64_t b, const ChannelGroup& group) {
   const DepthwiseConvShape& shape = lines_.shape;
+  std::int64_t remainder = shape.pad_top % shape.stride_h;
+  std::int64_t quotient = shape.pad_top / shape.stride_h;
   for (std::int64_t i = 0; i < shape.h; ++i) {
-    const std::int64_t padded_i = i + shape.pad_top;
     std::fill(line_.begin(), line_.end(), 0.0f);  // what no tap reads
     for (std::size_t f = 0; f < lines_.phases.size(); ++f) {
       const Phase& phase = lines_.phases[f];
-      if (padded_i % shape.stride_h != phase.row) continue;
-      const std::int64_t first = static_cast<std::int64_t>(f) * gradient_phase_places() +
-                                 padded_i / shape.stride_h * gradient_places_;
+      if (phase.row != remainder) continue;
+      const std::int64_t first =
+          static_cast<std::int64_t>(f) * gradient_phase_places() + quotient * gradient_places_;
       const float* const row = grad_x_.data() + first * lanes_;
-      const std::int64_t left = std::max<std::int64_t>(shape.pad_left - phase.column, 0);
-      std::int64_t place = (left + shape.stride_w - 1) / shape.stride_w;
-      std::int64_t j = place * shape.stride_w + phase.column - shape.pad_left;
-      if (shape.stride_w == 1) {
-        std::copy_n(row + place * lanes_, shape.w * lanes_, line_.data());
-        continue;
-      }
-      for (; j < shape.w; j += shape.stride_w, ++place)
-        std::copy_n(row + place * lanes_, lanes_, line_.data() + j * lanes_);
+      const ColumnsOfPhase columns = columns_of(shape, phase);
+      copy_places(row + columns.place * lanes_, 1, line_.data() + columns.first * lanes_,
+                  shape.stride_w, columns.count, lanes_);
     }
     store_row(grad_x, reference::index_of_x(shape), b, group, i, line_.data());
+    if (++remainder == shape.stride_h) {
+      remainder = 0;
+      ++quotient;
+    }
   }
 }
 

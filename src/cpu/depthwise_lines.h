@@ -25,16 +25,17 @@ struct TapPlace {
   std::int64_t row, column;
 };
 
-/// Sizes of the lines of a call.
+/// Sizes of the lines of a call, or of those of a band of its output rows.
 struct DepthwiseLines {
-  explicit DepthwiseLines(const DepthwiseConvShape& of);
+  DepthwiseLines(const DepthwiseConvShape& of, std::int64_t rows);
 
   DepthwiseConvShape shape;
+  std::int64_t band_rows;     ///< of outputs
+  std::int64_t padded_h;      ///< rows of the padded image that they read, of all outputs all
   std::vector<Phase> phases;  ///< that a tap reads
   std::vector<TapPlace> taps;
   std::int64_t phase_rows = 0;
   std::int64_t row_places = 0;
-  std::int64_t output_places = 0;
   std::int64_t margin_rows = 0, margin_columns = 0;  ///< the largest shifts
 };
 
@@ -46,15 +47,16 @@ class LineBuffers {
  public:
   LineBuffers(const DepthwiseLines& lines, int lanes);
 
-  void load_x(const Tensor& x, std::int64_t b, const ChannelGroup& group);
+  /// What the outputs from row `first_row` on read.
+  void load_x(const Tensor& x, std::int64_t b, const ChannelGroup& group, std::int64_t first_row);
 
   /// `group` is one of output channels.
   void load_weights(const Tensor& weight, const ChannelGroup& group);
 
-  /// The outputs, without bias.
-  void convolve();
+  /// `rows` rows of outputs, without bias.
+  void convolve(std::int64_t rows);
 
-  /// Row i of the outputs, or of their gradients where these take their place.
+  /// Row i of the band's outputs, or of their gradients where these take their place.
   float* output_row(std::int64_t i) { return outputs_.data() + i * lines_.row_places * lanes_; }
 
   /// sums[tap, lane] += what the gradients in the outputs' place give for the weights.
@@ -66,6 +68,9 @@ class LineBuffers {
   void store_grad_x(const Tensor& grad_x, std::int64_t b, const ChannelGroup& group);
 
  private:
+  std::int64_t output_places(std::int64_t rows) const {
+    return (rows - 1) * lines_.row_places + lines_.shape.ow;
+  }
   float* phase_row(std::int64_t phase, std::int64_t row) {
     return x_.data() + (phase * lines_.phase_rows + row) * lines_.row_places * lanes_;
   }
@@ -82,8 +87,7 @@ class LineBuffers {
   const DepthwiseLines& lines_;
   int lanes_;
   std::int64_t gradient_places_;  ///< of a row of the gradients, with a margin at its left
-  bool x_is_finite_ = true;
-  std::vector<float> x_;  ///< of all phases
+  std::vector<float> x_;          ///< of all phases
   std::vector<float> outputs_;
   std::vector<float> gradients_;  ///< with margins at the top and at the left
   std::vector<float> grad_x_;     ///< of all phases

@@ -16,7 +16,7 @@ inline constexpr int kSlab = 16;
 
 /// Places beyond the last one that loops may read and write; what is read there is a number, what
 /// becomes of it is left open.
-inline constexpr std::int64_t kDepthwiseRoom = 16;
+inline constexpr std::int64_t kDepthwiseRoom = 128;
 
 struct DepthwiseTaps {
   const std::int64_t* offsets;  ///< of what they read, in numbers
@@ -46,6 +46,9 @@ extern const DepthwiseLoops kGenericDepthwiseLoops;
 
 /// With AVX2 and FMA; null where the library is for another processor or this one lacks them.
 const DepthwiseLoops* x86_64_v3_depthwise_loops() noexcept;
+
+/// With AVX-512, likewise.
+const DepthwiseLoops* x86_64_v4_depthwise_loops() noexcept;
 
 /// The fastest that this machine can run.
 const DepthwiseLoops& depthwise_loops() noexcept;

@@ -17,8 +17,12 @@ Floats multiply_add(Floats a, Floats b, Floats c) {
 const DepthwiseLoops kGenericDepthwiseLoops = make_depthwise_loops("generic");
 
 const DepthwiseLoops& depthwise_loops() noexcept {
-  static const DepthwiseLoops* const best = x86_64_v3_depthwise_loops();
-  return best != nullptr ? *best : kGenericDepthwiseLoops;
+  static const DepthwiseLoops& best = []() -> const DepthwiseLoops& {
+    if (const DepthwiseLoops* loops = x86_64_v4_depthwise_loops()) return *loops;
+    if (const DepthwiseLoops* loops = x86_64_v3_depthwise_loops()) return *loops;
+    return kGenericDepthwiseLoops;
+  }();
+  return best;
 }
 
 }  // namespace cudet::cpu
