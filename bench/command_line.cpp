@@ -21,7 +21,7 @@ constexpr const char* kFooter =
     "Examples:\n"
     "  gpu_bench                            all workloads, on the GPU where there is one\n"
     "  gpu_bench --quick --filter real      a short run on the candidates of real detectors\n"
-    "  gpu_bench --filter '^nms/.*0\\.7$'    the made-up NMS workloads at IoU 0.7\n"
+    "  gpu_bench --filter '^nms/.*-0\\.7'    the made-up NMS workloads at IoU 0.7\n"
     "  gpu_bench --device cpu --min-time 2  the CPU, at least two seconds a workload\n"
     "  gpu_bench --json before.json         to compare with later:\n"
     "  gpu_bench --compare before.json      fails where something became slower\n"

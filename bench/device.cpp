@@ -251,7 +251,7 @@ bool Device::evict_caches() {
   for (const auto& buffer : buffers_) {
     const std::shared_ptr<Buffer::Memory> memory = buffer.lock();
     if (memory == nullptr) continue;
-    if (!evict_from_caches(memory->start.get(), memory->stride * memory->copies)) return false;
+    if (!evict_from_caches(memory->copy(rotation_), memory->stride)) return false;
   }
   return true;
 }

@@ -95,8 +95,9 @@ class Device {
   /// All inputs move on to their next copies.
   void rotate_inputs() { ++rotation_; }
 
-  /// Brings the memory of all buffers out of the caches: on a GPU by filling its second-level cache
-  /// with something else, on the CPU line by line. False where this CPU cannot do that.
+  /// Brings the memory of all buffers, of inputs the present copies, out of the caches: on a GPU by
+  /// filling its second-level cache with something else, on the CPU line by line. False where this
+  /// CPU cannot do that.
   bool evict_caches();
 
   Execution execution(const Buffer& workspace) const;

@@ -14,6 +14,6 @@ std::size_t free_host_memory();
 
 /// Removes these bytes from all caches of the processor. False where the processor has no
 /// instruction for that.
-bool evict_from_caches(const void* memory, std::size_t bytes);
+bool evict_from_caches(void* memory, std::size_t bytes);
 
 }  // namespace cudet::bench

@@ -1,4 +1,6 @@
-// IoU matrices in the shapes that label assigners and evaluators ask for.
+// IoU matrices in the shapes that label assigners and evaluators ask for, and as baseline the usual
+// design, one thread a pair.
+#include "baselines/matching.h"
 #include "device.h"
 #include "synthetic.h"
 #include "workload.h"
@@ -38,6 +40,7 @@ constexpr Row kRows[] = {
     {"iou/square", "all pairs of two sets", 1, 4096, 4096, true},
     {"iou/assign-rpn", "objects by the anchors of an RPN's finest level, 200 x 304 x 3", 1, 300,
      182400, false},
+    {"iou/assign-fpn", "objects by the anchors of all levels of an FPN", 1, 500, 242991, false},
 };
 
 /// The documented accuracy of iou_matrix(), once for each side: cudet::reference computes in
@@ -76,6 +79,13 @@ class IouCase final : public Case {
   Status run_reference() override {
     return reference::iou_matrix(options_, input_of(boxes1_.data(), boxes2_.data()),
                                  output_of(reference_.data()));
+  }
+
+  Status run_baseline() override {
+    return bench::run_baseline(
+        {device_boxes1_.data_as<float>(), device_boxes2_.data_as<float>(), row_.batch, row_.n,
+         row_.m, true, device_values_.data_as<float>(), nullptr, nullptr, nullptr, nullptr},
+        device_.execution(workspace_));
   }
 
   Status run_cpu() override {

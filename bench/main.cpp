@@ -65,6 +65,7 @@ std::vector<Workload> all_workloads(const Options& options) {
   };
   append(focal_loss_workloads());
   append(iou_workloads());
+  append(matching_workloads());
   append(nms_workloads());
   const bool given = !options.data_directory.empty();
   try {

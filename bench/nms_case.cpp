@@ -1,5 +1,8 @@
 #include "nms_case.h"
 
+#if defined(CUDET_BENCH_WITH_CUDA)
+#include "baselines/nms.h"
+#endif
 #include "device.h"
 
 #include <fmt/format.h>
@@ -7,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <map>
 #include <utility>
 
 namespace cudet::bench {
@@ -27,7 +31,7 @@ struct HostOutputs {
     indices.resize(slots, kUnwritten);
     boxes.resize(4 * slots, kUnwritten);
     scores.resize(slots, kUnwritten);
-    if (!problem.classes.empty()) classes.resize(slots, kUnwritten);
+    if (problem.has_classes()) classes.resize(slots, kUnwritten);
   }
 };
 
@@ -52,14 +56,16 @@ struct NmsCall {
     const std::int64_t batch = problem.batch;
     const std::int64_t slots = problem.slots();
     input.boxes = Tensor(arrays.boxes, {batch, problem.n, 4});
-    input.scores = Tensor(arrays.scores, {batch, problem.n});
+    input.scores = problem.score_classes == 1
+                       ? Tensor(arrays.scores, {batch, problem.n})
+                       : Tensor(arrays.scores, {batch, problem.n, problem.score_classes});
     if (!problem.classes.empty()) input.classes = Tensor(arrays.classes, {batch, problem.n});
     if (!problem.counts.empty()) input.counts = Tensor(arrays.counts, {batch});
     output.count = Tensor(arrays.kept_count, {batch});
     output.indices = Tensor(arrays.kept_indices, {batch, slots});
     output.boxes = Tensor(arrays.kept_boxes, {batch, slots, 4});
     output.scores = Tensor(arrays.kept_scores, {batch, slots});
-    if (!problem.classes.empty()) output.classes = Tensor(arrays.kept_classes, {batch, slots});
+    if (problem.has_classes()) output.classes = Tensor(arrays.kept_classes, {batch, slots});
   }
 };
 
@@ -96,6 +102,11 @@ class NmsCase final : public Case {
     std::size_t bytes = 0;
     require_ok(nms_workspace_size(problem_.options, reference_call_.input, &bytes));
     workspace_ = device.allocate(bytes);
+#if defined(CUDET_BENCH_WITH_CUDA)
+    if (fits_baseline()) {
+      baseline_workspace_ = device.allocate(baseline_workspace_bytes(problem_.n));
+    }
+#endif
   }
 
   void poison_outputs() override {
@@ -114,6 +125,13 @@ class NmsCase final : public Case {
 
   Status run_cpu() override {
     return nms(problem_.options, reference_call_.input, reference_call_.output, Execution::cpu());
+  }
+
+  Status run_baseline() override {
+#if defined(CUDET_BENCH_WITH_CUDA)
+    if (baseline_workspace_.bytes() > 0) return launch_baselines();
+#endif
+    return Case::run_baseline();
   }
 
   Check check() override {
@@ -144,25 +162,65 @@ class NmsCase final : public Case {
     return check;
   }
 
-  /// The scores of the boxes that exist; boxes and classes of those that pass the score threshold;
-  /// all outputs.
+  /// The scores of the boxes that exist; boxes and classes of those with a score that passes the
+  /// threshold; all outputs.
   double compulsory_bytes() const override {
-    const std::size_t score_bytes = sizeof(float);
     const std::size_t box_bytes =
         4 * sizeof(float) + (problem_.classes.empty() ? 0 : sizeof(std::int32_t));
+    const auto score_bytes = static_cast<std::size_t>(problem_.score_classes) * sizeof(float);
     std::size_t bytes = problem_.counts.size() * sizeof(std::int32_t);
-    for (std::int64_t b = 0; b < problem_.batch; ++b) {
-      for (std::int64_t i = 0; i < boxes_of(b); ++i) {
-        const float score = problem_.scores[static_cast<std::size_t>(b * problem_.n + i)];
-        bytes += score_bytes + (score > problem_.options.score_threshold ? box_bytes : 0);
-      }
-    }
+    for_every_box([&](std::int64_t passing_scores) {
+      bytes += score_bytes + (passing_scores > 0 ? box_bytes : 0);
+    });
     for (const Buffer& output : outputs_)
       bytes += output.bytes();
     return static_cast<double>(bytes);
   }
 
+  /// Of the pairs of boxes of a class that are both kept, which nobody can do without: 12 each, as
+  /// for the IoU matrix.
+  double operations() const override { return 12.0 * pairs_of_kept(); }
+
+  std::string explanation() const override {
+    std::int64_t scores = 0;
+    for_every_box([&scores](std::int64_t passing_scores) { scores += passing_scores; });
+    return fmt::format("{} scores pass the threshold; {:.0f} pairs of kept boxes of a class",
+                       scores, pairs_of_kept()) +
+           (workspace_.bytes() > 0 ? fmt::format("; workspace {} bytes", workspace_.bytes()) : "");
+  }
+
  private:
+#if defined(CUDET_BENCH_WITH_CUDA)
+  bool fits_baseline() const {
+    return problem_.classes.empty() && problem_.counts.empty() &&
+           problem_.options.format == BoxFormat::xyxy && !problem_.options.legacy_offset &&
+           problem_.options.method == NmsMethod::greedy;
+  }
+
+  /// One image after the other, as its users have to do it.
+  Status launch_baselines() const {
+    const NmsArrays arrays = device_arrays();
+    const Execution execution = device_.execution(baseline_workspace_);
+    const std::int64_t n = problem_.n, slots = problem_.slots();
+    for (std::int64_t b = 0; b < problem_.batch; ++b) {
+      const BaselineNms image = {arrays.boxes + 4 * n * b,
+                                 arrays.scores + n * b,
+                                 n,
+                                 problem_.options.iou_threshold,
+                                 problem_.options.score_threshold,
+                                 slots,
+                                 arrays.kept_count + b,
+                                 arrays.kept_indices + slots * b,
+                                 arrays.kept_boxes + 4 * slots * b,
+                                 arrays.kept_scores + slots * b};
+      const Status status = launch_baseline(image, execution.workspace(),
+                                            execution.workspace_bytes(), execution.stream());
+      if (!status.ok()) return status;
+    }
+    return Status();
+  }
+#endif
+
   NmsArrays device_arrays() const {
     return {inputs_[0].data_as<float>(),         inputs_[1].data_as<float>(),
             inputs_[2].data_as<std::int32_t>(),  inputs_[3].data_as<std::int32_t>(),
@@ -179,6 +237,34 @@ class NmsCase final : public Case {
 
   std::int64_t boxes_of(std::int64_t image) const {
     return problem_.counts.empty() ? problem_.n : problem_.counts[static_cast<std::size_t>(image)];
+  }
+
+  /// Calls body(number of scores that pass the threshold) for every box that exists.
+  template <class Body>
+  void for_every_box(const Body& body) const {
+    const std::int64_t classes = problem_.score_classes;
+    for (std::int64_t b = 0; b < problem_.batch; ++b) {
+      for (std::int64_t i = 0; i < boxes_of(b); ++i) {
+        const float* const scores = problem_.scores.data() + (b * problem_.n + i) * classes;
+        body(std::count_if(scores, scores + classes, [this](float score) {
+          return score > problem_.options.score_threshold;
+        }));
+      }
+    }
+  }
+
+  /// Of the reference's result.
+  double pairs_of_kept() const {
+    double pairs = 0.0;
+    const bool by_class = problem_.has_classes() && !problem_.options.class_agnostic;
+    for (std::int64_t b = 0; b < problem_.batch; ++b) {
+      std::map<std::int32_t, double> kept;
+      for (std::int32_t k = 0; k < reference_.count[static_cast<std::size_t>(b)]; ++k) {
+        const auto slot = static_cast<std::size_t>(b * problem_.slots() + k);
+        pairs += kept[by_class ? reference_.classes[slot] : 0]++;
+      }
+    }
+    return pairs;
   }
 
   std::size_t official_count() const {
@@ -221,6 +307,7 @@ class NmsCase final : public Case {
   Buffer outputs_[5];  // count, indices, boxes, scores, classes
   NmsCall reference_call_;
   Buffer workspace_;
+  Buffer baseline_workspace_;  // empty where the problem is none for it
 };
 
 }  // namespace

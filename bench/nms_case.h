@@ -12,19 +12,22 @@
 
 namespace cudet::bench {
 
-/// Candidates of a batch of images, padded to n boxes each. `classes` and `counts` may be empty.
+/// Candidates of a batch of images, padded to n boxes each. `classes` and `counts` may be empty;
+/// with scores of several classes a box takes part once for each.
 struct NmsProblem {
   NmsOptions options;
   std::int64_t batch = 0;
   std::int64_t n = 0;
-  std::vector<float> boxes;           // [batch, n, 4]
-  std::vector<float> scores;          // [batch, n]
+  std::vector<float> boxes;  // [batch, n, 4]
+  std::int64_t score_classes = 1;
+  std::vector<float> scores;          // [batch, n, score_classes]
   std::vector<std::int32_t> classes;  // [batch, n]
   std::vector<std::int32_t> counts;   // [batch]
 
   std::int64_t slots() const {
-    return options.max_outputs == NmsOptions::kNoLimit ? n : options.max_outputs;
+    return options.max_outputs == NmsOptions::kNoLimit ? n * score_classes : options.max_outputs;
   }
+  bool has_classes() const { return !classes.empty() || score_classes > 1; }
 };
 
 /// What the detector's own post-processing keeps of every image, as indices of the candidates.

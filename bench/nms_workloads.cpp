@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <cstddef>
+#include <limits>
 #include <utility>
 
 namespace cudet::bench {
@@ -13,7 +14,10 @@ namespace {
 
 constexpr std::uint64_t kSeed = 20240601;
 
-enum class Layout { uniform, clustered, pyramid };
+/// Boxes of an image for which the reference takes seconds.
+constexpr std::int64_t kNoQuickRun = 100000;
+
+enum class Layout { uniform, clustered, pyramid, dense };
 
 /// One row of the table of workloads.
 struct Row {
@@ -23,7 +27,7 @@ struct Row {
   std::int64_t n;
   std::int32_t classes;
   Layout layout;
-  std::int64_t objects;  ///< in an image, where the layout is clustered
+  std::int64_t objects;  ///< in an image, but for the layout uniform
   float iou_threshold;
   float score_threshold;
   std::int64_t max_outputs;
@@ -36,22 +40,43 @@ constexpr std::int64_t kNoLimit = NmsOptions::kNoLimit;
 constexpr Row kRows[] = {
     {"nms/yolo", "one class, all cells of a 640 x 640 YOLO head, best 300",
      1, 8400, 1, Layout::clustered, 60, 0.7f, 0.001f, 300},
+    {"nms/yolo-dense", "scores of 80 classes of the same head, above 0.25, best 300",
+     1, 8400, 80, Layout::dense, 60, 0.7f, 0.25f, 300},
+    {"nms/yolo-dense-low", "the same above 0.001, as when mAP is measured",
+     1, 8400, 80, Layout::dense, 60, 0.7f, 0.001f, 300},
     {"nms/batch64", "64 images of one class, best 100",
      64, 1000, 1, Layout::clustered, 20, 0.5f, 0.05f, 100},
     {"nms/batch64-coco", "64 images of 80 classes, best 100",
      64, 1000, 80, Layout::clustered, 20, 0.5f, 0.05f, 100},
-    {"nms/uniform-0.5", "few overlaps: most boxes stay",
-     1, 4096, 1, Layout::uniform, 0, 0.5f, kAllScores, kNoLimit},
-    {"nms/uniform-0.7", "few overlaps: most boxes stay",
-     1, 4096, 1, Layout::uniform, 0, 0.7f, kAllScores, kNoLimit},
-    {"nms/clustered-0.5", "many boxes round each of 100 objects",
-     1, 4096, 1, Layout::clustered, 100, 0.5f, kAllScores, kNoLimit},
-    {"nms/clustered-0.7", "many boxes round each of 100 objects",
-     1, 4096, 1, Layout::clustered, 100, 0.7f, kAllScores, kNoLimit},
+    {"nms/tiny", "the last boxes of a two-stage detector, 16 images of 80 classes",
+     16, 100, 80, Layout::clustered, 10, 0.5f, 0.05f, 100},
     {"nms/rpn", "proposals of 2 images, pyramid levels as classes, best 1000",
      2, 4741, 5, Layout::pyramid, 100, 0.7f, kAllScores, 1000},
-    {"nms/large", "many boxes round each of 200 objects",
+    {"nms/lvis", "1203 classes", 1, 20000, 1203, Layout::clustered, 200, 0.5f, kAllScores, 300},
+    {"nms/uniform-0.5/4096", "few overlaps: most boxes stay",
+     1, 4096, 1, Layout::uniform, 0, 0.5f, kAllScores, kNoLimit},
+    {"nms/uniform-0.5/8192", "few overlaps: most boxes stay",
+     1, 8192, 1, Layout::uniform, 0, 0.5f, kAllScores, kNoLimit},
+    {"nms/uniform-0.7/4096", "few overlaps: most boxes stay",
+     1, 4096, 1, Layout::uniform, 0, 0.7f, kAllScores, kNoLimit},
+    {"nms/uniform-0.7/8192", "few overlaps: most boxes stay",
+     1, 8192, 1, Layout::uniform, 0, 0.7f, kAllScores, kNoLimit},
+    {"nms/clustered-0.5/100", "many boxes round each of 5 objects",
+     1, 100, 1, Layout::clustered, 5, 0.5f, kAllScores, kNoLimit},
+    {"nms/clustered-0.5/1000", "many boxes round each of 25 objects",
+     1, 1000, 1, Layout::clustered, 25, 0.5f, kAllScores, kNoLimit},
+    {"nms/clustered-0.5/4096", "many boxes round each of 100 objects",
+     1, 4096, 1, Layout::clustered, 100, 0.5f, kAllScores, kNoLimit},
+    {"nms/clustered-0.5/8192", "many boxes round each of 150 objects",
+     1, 8192, 1, Layout::clustered, 150, 0.5f, kAllScores, kNoLimit},
+    {"nms/clustered-0.5/20000", "many boxes round each of 200 objects",
      1, 20000, 1, Layout::clustered, 200, 0.5f, kAllScores, kNoLimit},
+    {"nms/clustered-0.5/100000", "many boxes round each of 500 objects",
+     1, 100000, 1, Layout::clustered, 500, 0.5f, kAllScores, kNoLimit},
+    {"nms/clustered-0.7/4096", "many boxes round each of 100 objects",
+     1, 4096, 1, Layout::clustered, 100, 0.7f, kAllScores, kNoLimit},
+    {"nms/clustered-0.7/8192", "many boxes round each of 150 objects",
+     1, 8192, 1, Layout::clustered, 150, 0.7f, kAllScores, kNoLimit},
 };
 // clang-format on
 
@@ -79,6 +104,12 @@ NmsProblem make_problem(const Row& row) {
                                  ? pyramid_candidates(random, row.n, row.objects)
                                  : clustered_candidates(random, row.n, row.objects, row.classes);
     problem.boxes.insert(problem.boxes.end(), image.boxes.begin(), image.boxes.end());
+    if (row.layout == Layout::dense) {
+      const std::vector<float> scores = dense_scores(random, image, row.classes);
+      problem.scores.insert(problem.scores.end(), scores.begin(), scores.end());
+      problem.score_classes = row.classes;
+      continue;
+    }
     problem.scores.insert(problem.scores.end(), image.scores.begin(), image.scores.end());
     if (row.classes == 1) continue;
     problem.classes.insert(problem.classes.end(), image.classes.begin(), image.classes.end());
@@ -97,6 +128,7 @@ std::vector<Workload> nms_workloads() {
     workload.shape = row.classes == 1
                          ? fmt::format("{} x {}", row.batch, row.n)
                          : fmt::format("{} x {}, {} classes", row.batch, row.n, row.classes);
+    workload.in_quick_run = row.n < kNoQuickRun;
     workload.build = [&row](Device& device) { return make_nms_case(device, make_problem(row)); };
     workloads.push_back(std::move(workload));
   }

@@ -91,4 +91,18 @@ Candidates clustered_candidates(Random& random, std::int64_t count, std::int64_t
   return candidates;
 }
 
+std::vector<float> dense_scores(Random& random, const Candidates& candidates,
+                                std::int32_t classes) {
+  constexpr float kMean = 0.0077f;  // exp(-0.03 / kMean) = 1 / 50
+  std::vector<float> scores;
+  scores.reserve(candidates.scores.size() * static_cast<std::size_t>(classes));
+  for (std::size_t i = 0; i < candidates.scores.size(); ++i) {
+    for (std::int32_t c = 0; c < classes; ++c) {
+      const float other = -kMean * std::log(random.uniform(1e-6f, 1.0f));
+      scores.push_back(c == candidates.classes[i] ? candidates.scores[i] : other);
+    }
+  }
+  return scores;
+}
+
 }  // namespace cudet::bench

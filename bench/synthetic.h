@@ -37,4 +37,8 @@ Candidates uniform_candidates(Random& random, std::int64_t count, std::int32_t c
 Candidates clustered_candidates(Random& random, std::int64_t count, std::int64_t objects,
                                 std::int32_t classes = 1);
 
+/// Scores [count, classes] of a head: of the candidate's class its own, of the others what a
+/// trained head leaves there, one in fifty above 0.03.
+std::vector<float> dense_scores(Random& random, const Candidates& candidates, std::int32_t classes);
+
 }  // namespace cudet::bench

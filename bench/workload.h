@@ -84,6 +84,7 @@ struct Workload {
 
 std::vector<Workload> focal_loss_workloads();
 std::vector<Workload> iou_workloads();
+std::vector<Workload> matching_workloads();
 std::vector<Workload> nms_workloads();
 
 /// The workloads of `directory`/index.json. Throws std::runtime_error where that cannot be read.

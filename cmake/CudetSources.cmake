@@ -21,12 +21,14 @@ set(cudet_host_sources
     src/cpu/focal_loss_sigmoid.cpp
     src/cpu/focal_loss_softmax.cpp
     src/cpu/iou.cpp
+    src/cpu/matching.cpp
     src/cpu/nms.cpp
     src/cpu/nms_candidates.cpp
     src/cpu/parallel.cpp
     src/cpu/real_block.cpp
     src/depthwise_conv.cpp
     src/depthwise_conv_backward.cpp
+    src/depthwise_conv_backward_plan.cpp
     src/depthwise_conv_check.cpp
     src/depthwise_conv_fold.cpp
     src/depthwise_conv_plan.cpp
@@ -45,6 +47,7 @@ set(cudet_host_sources
     src/reference/focal_loss.cpp
     src/reference/iou.cpp
     src/reference/iou_loss.cpp
+    src/reference/match_output.cpp
     src/reference/matching.cpp
     src/reference/nms.cpp
     src/reference/nms_candidates.cpp
@@ -54,9 +57,19 @@ set(cudet_host_sources
     src/version.cpp)
 
 # Kernels that both understand.
-set(cudet_kernel_sources cuda/box_regression_loss.cu cuda/depthwise_conv.cu
-                         cuda/depthwise_conv_backward.cu cuda/depthwise_conv_channels.cu cuda/depthwise_conv_rows.cu cuda/focal_loss.cu cuda/iou.cu cuda/iou_loss.cu
-                         cuda/matching.cu cuda/nms.cu)
+set(cudet_kernel_sources
+    cuda/box_regression_loss.cu
+    cuda/depthwise_conv.cu
+    cuda/depthwise_conv_backward.cu
+    cuda/depthwise_conv_backward_data.cu
+    cuda/depthwise_conv_backward_weight.cu
+    cuda/depthwise_conv_channels.cu
+    cuda/depthwise_conv_rows.cu
+    cuda/focal_loss.cu
+    cuda/iou.cu
+    cuda/iou_loss.cu
+    cuda/matching.cu
+    cuda/nms.cu)
 
 # What only nvcc compiles, the same functions for the emulated device, and for no device at all.
 set(cudet_cuda_only_sources cuda/sort.cu)

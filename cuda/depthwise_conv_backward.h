@@ -4,7 +4,7 @@
 #include <cudet/depthwise_conv.h>
 #include <cudet/execution.h>
 
-#include "../src/depthwise_conv_plan.h"
+#include "../src/depthwise_conv_backward_plan.h"
 
 namespace cudet::device {
 

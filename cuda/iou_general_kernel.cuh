@@ -3,11 +3,12 @@
 // Floor: that of iou_kernels.cuh; bits take an eighth of a byte a pair, so that the instructions
 // decide: an H100 has none to spare below 1.1 a pair.
 //
-// Design: the tiles of iou_kernels.cuh. A lane takes the columns of its tile one after the other,
-// 32 apart, and walks down the rows: a warp's 32 values are neighbours, of which a ballot makes a
-// word. Where rows are ragged, a tile holds those of several images: the block works them off one
-// image after the other, each with its own columns. Rows without an image, and columns without a
-// box, meet an invalid box, so that every element is written.
+// Design: the tiles of iou_kernels.cuh. A lane owns columns of its tile, 32 apart, and walks down
+// the rows: a warp's 32 values are neighbours, of which a ballot makes a word. Of upright boxes it
+// takes four columns at once, of rotated ones, which fill the registers, one. Where rows are
+// ragged, a tile holds those of several images: the block works them off one image after the other,
+// each with its own columns. Rows without an image, and columns without a box, meet an invalid box,
+// so that every element is written.
 #pragma once
 
 #include "device/integer_array.cuh"
@@ -20,6 +21,7 @@
 
 #include <cuda_runtime.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace cudet::device {
@@ -115,33 +117,60 @@ __device__ __forceinline__ void write_segment(const IouGeneralParameters& parame
 
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
+  constexpr int kTogether = Rule::kColumnsTogether;
+  constexpr auto kArraySize = static_cast<std::size_t>(kTogether);
+  const std::int64_t columns = parameters.m - first_column;
 #pragma unroll 1
-  for (int first = 0; first < kIouTileColumns; first += kWarpSize) {
-    const std::int64_t column = first_column + first + lane;
-    if (column - lane >= parameters.m) break;
-    const typename Rule::Box column_box = boxes[first + lane];
+  for (int first = 0; first < kIouTileColumns && first < columns; first += kTogether * kWarpSize) {
+    typename Rule::Box column_boxes[kArraySize];
+    bool is_column[kArraySize];
+#pragma unroll
+    for (int k = 0; k < kTogether; ++k) {
+      column_boxes[k] = boxes[first + kWarpSize * k + lane];
+      is_column[k] = first + kWarpSize * k + lane < columns;
+    }
+    // Lane k writes the k-th word.
+    const bool writes_word =
+        parameters.bits != nullptr && lane < kTogether && first + kWarpSize * lane < columns;
+    // The elements of the warp's first row.
+    std::int64_t value_index = (first_row + warp) * parameters.m + first_column + first + lane;
+    int* word = parameters.bits + (first_row + warp) * parameters.words +
+                static_cast<int>(first_column / kWarpSize) + first / kWarpSize + lane;
 #pragma unroll 1
     for (int row = warp; row < rows; row += kIouWarps) {
-      const float value = Rule::value(boxes[kIouTileColumns + row], column_box, parameters.eps);
-      const bool is_column = column < parameters.m;
-      if (parameters.values != nullptr && is_column) {
-        store_real(parameters.values, parameters.value_type,
-                   (first_row + row) * parameters.m + column, value);
-      }
-      if (parameters.bits != nullptr) {
-        const unsigned word = __ballot_sync(kFullWarp, is_column && value > parameters.threshold);
-        if (lane == 0) {
-          parameters.bits[(first_row + row) * parameters.words + column / 32] =
-              static_cast<int>(word);
+      const typename Rule::Box& row_box = boxes[kIouTileColumns + row];
+      float values[kArraySize];
+#pragma unroll
+      for (int k = 0; k < kTogether; ++k)
+        values[k] = Rule::value(row_box, column_boxes[k], parameters.eps);
+      if (parameters.values != nullptr) {
+#pragma unroll
+        for (int k = 0; k < kTogether; ++k) {
+          if (!is_column[k]) continue;
+          store_real(parameters.values, parameters.value_type, value_index + kWarpSize * k,
+                     values[k]);
         }
       }
+      if (parameters.bits != nullptr) {
+        unsigned own = 0;
+#pragma unroll
+        for (int k = 0; k < kTogether; ++k) {
+          const unsigned set =
+              __ballot_sync(kFullWarp, is_column[k] && values[k] > parameters.threshold);
+          own = lane == k ? set : own;
+        }
+        if (writes_word) *word = static_cast<int>(own);
+      }
+      value_index += kIouWarps * parameters.m;
+      word += kIouWarps * parameters.words;
     }
   }
 }
 
-/// One block a tile, in the order of iou_matrix_kernel(); ragged rows count as one batch entry.
+/// One block a tile, in the order of iou_matrix_kernel(); ragged rows count as one batch entry. Six
+/// blocks a multiprocessor allow 80 registers; left to itself the compiler takes 64 and spills.
 template <class Rule>
-__global__ void __launch_bounds__(kIouBlockThreads)
+__global__ void __launch_bounds__(kIouBlockThreads, 6)
     iou_general_kernel(const IouGeneralParameters parameters) {
   CUDET_SHARED_ARRAY(typename Rule::Box, boxes, kIouTileSlots);
   const unsigned column_tile = blockIdx.x % parameters.column_tiles;

@@ -28,6 +28,7 @@ struct IouSet {
 template <IouKind kKind>
 struct UprightRule {
   using Box = PairBox;
+  static constexpr int kColumnsTogether = 4;
 
   static __device__ __forceinline__ Box load(const IouSet& set, std::int64_t index) {
     return make_pair_box<kKind>(load_corners(set.boxes, index));
@@ -43,6 +44,7 @@ struct UprightRule {
 
 /// IoU, where a second box that is a crowd is not part of the union.
 struct CrowdRule {
+  static constexpr int kColumnsTogether = 4;
   struct alignas(16) Box {
     Corners corners;
     float area;
@@ -65,6 +67,7 @@ struct CrowdRule {
 template <IouKind kKind>
 struct RotatedRule {
   using Box = pinned::RotatedBox;
+  static constexpr int kColumnsTogether = 1;
 
   static __device__ __forceinline__ Box load(const IouSet& set, std::int64_t index) {
     float numbers[5];

@@ -21,6 +21,9 @@ struct LaunchConfig {
   dim3 grid;
   dim3 block;
   std::size_t shared_bytes = 0;
+  /// True for a kernel that begins with begin_overlapped_kernel(): its blocks may be set up while
+  /// the previous kernel of the stream still runs, where the device knows how.
+  bool overlaps_previous = false;
 };
 
 /// Enqueues `kernel`; arguments convert to the kernel's parameter types. The error of this launch
@@ -34,6 +37,13 @@ Status launch(const char* operation, const char* action, void (*kernel)(Paramete
   launch_config.blockDim = config.block;
   launch_config.dynamicSmemBytes = config.shared_bytes;
   launch_config.stream = stream;
+  cudaLaunchAttribute attribute = {};
+#if CUDART_VERSION >= 12030  // since when it can be captured in a graph
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  launch_config.attrs = &attribute;
+  launch_config.numAttrs = config.overlaps_previous ? 1 : 0;
+#endif
   const cudaError_t error =
       cudaLaunchKernelEx(&launch_config, kernel, std::forward<Arguments>(arguments)...);
   if (error == cudaSuccess) return Status();

@@ -7,6 +7,7 @@
 #include "nms_panel_kernels.cuh"
 #include "nms_select_kernels.cuh"
 #include "nms_soft_kernel.cuh"
+#include "nms_warp_kernel.cuh"
 #include "sort.h"
 
 #include "../src/check.h"
@@ -25,11 +26,12 @@ std::int64_t limit_or(std::int64_t limit, std::int64_t otherwise) {
   return limit == NmsOptions::kNoLimit ? otherwise : limit;
 }
 
-/// True where the fast test of nms_overlap.cuh cannot decide.
-bool needs_general_test(const NmsOptions& options, const NmsInput& input) {
-  return decays_scores(options.method) || options.metric != OverlapMetric::iou ||
-         input.iou_thresholds.present() ||
-         (options.suppress_equal && options.iou_threshold == 0.0f);
+NmsTest choose_test(const NmsOptions& options, const NmsInput& input) {
+  if (options.format == BoxFormat::rotated) return NmsTest::rotated;
+  const bool fast_cannot_decide =
+      decays_scores(options.method) || options.metric != OverlapMetric::iou ||
+      input.iou_thresholds.present() || (options.suppress_equal && options.iou_threshold == 0.0f);
+  return fast_cannot_decide ? NmsTest::general : NmsTest::fast;
 }
 
 NmsSlots make_slots(const NmsOutput& output) {
@@ -65,6 +67,9 @@ NmsArguments make_arguments(const NmsPlan& plan, const NmsOptions& options, cons
   arguments.class_box = shape.dense && options.score_layout == ScoreLayout::class_box;
   arguments.sigmoid = options.score_activation == ScoreActivation::sigmoid;
   arguments.reorder_corners = options.reorder_corners;
+  arguments.angle_unit = options.angle_unit;
+  arguments.angle_direction = options.angle_direction;
+  arguments.box_numbers = static_cast<int>(numbers_of(options.format));
   arguments.total = shape.total;
   arguments.n = shape.n;
   arguments.class_count = shape.classes;
@@ -108,6 +113,7 @@ NmsWorkspace make_workspace(const NmsPlan& plan, const NmsArguments& arguments, 
   at(workspace.keys, plan.keys[0], true);
   at(workspace.order, plan.order[0], sorted);
   at(workspace.boxes, plan.boxes, sorted || large_soft);
+  at(workspace.angles, plan.angles, plan.shape.rotated && (sorted || large_soft));
   at(workspace.classes, plan.classes, sorted || large_soft);
   at(workspace.state, plan.state, sorted);
   at(workspace.elements, plan.elements, matrix || large_soft);
@@ -120,6 +126,7 @@ NmsWorkspace make_workspace(const NmsPlan& plan, const NmsArguments& arguments, 
   workspace.removed_words = plan.removed_words;
   workspace.panel_boxes = plan.panel_boxes;
   workspace.panel_tiles = plan.panel_tiles;
+  workspace.panel_tasks = plan.panel_tasks;
   workspace.element_bits = plan.element_bits;
   workspace.score_shift = plan.score_shift;
   workspace.limit_classes = arguments.class_capacity < plan.candidates && plan.shape.class_aware;
@@ -146,8 +153,8 @@ struct Run {
                    Arguments... more) const {
     const unsigned blocks = blocks_for(items, items_per_block);
     const auto batch = static_cast<unsigned>(plan.shape.batch);
-    return launch(kOperation, action, kernel, {dim3(batch * blocks), dim3(threads)}, stream,
-                  arguments, workspace, more..., blocks);
+    return launch(kOperation, action, kernel, {dim3(batch * blocks), dim3(threads), 0, true},
+                  stream, arguments, workspace, more..., blocks);
   }
 
   Status prepare(const NmsWorkspace& workspace) const {
@@ -169,13 +176,23 @@ struct Run {
                      kNmsElementsPerBlock, kNmsThreads, workspace);
   }
 
-  template <bool kClassAware, bool kGeneral>
+  template <bool kClassAware, NmsTest kTest>
+  Status by_warps() const {
+    const unsigned blocks = blocks_for(plan.shape.batch, kNmsWarpImages);
+    return launch(kOperation, "launching nms_warp_kernel", nms_warp_kernel<kClassAware, kTest>,
+                  {dim3(blocks), dim3(kNmsWarpThreads), 0, true}, stream, arguments,
+                  plan.shape.batch);
+  }
+
+  template <bool kClassAware, NmsTest kTest>
   Status in_one_block() const {
     unsigned threads = static_cast<unsigned>(kWarpSize);
     while (2 * threads < (plan.select ? plan.candidates : plan.shape.elements))
       threads *= 2;
-    return launch(kOperation, "launching nms_block_kernel", nms_block_kernel<kClassAware, kGeneral>,
-                  {dim3(static_cast<unsigned>(plan.shape.batch)), dim3(threads)}, stream,
+    // Rotated boxes come here only where none of them takes part.
+    constexpr NmsTest kOfBlock = kTest == NmsTest::rotated ? NmsTest::general : kTest;
+    return launch(kOperation, "launching nms_block_kernel", nms_block_kernel<kClassAware, kOfBlock>,
+                  {dim3(static_cast<unsigned>(plan.shape.batch)), dim3(threads), 0, true}, stream,
                   arguments);
   }
 
@@ -204,22 +221,23 @@ struct Run {
   Status for_images(const char* action, Kernel kernel, unsigned threads,
                     const NmsWorkspace& workspace) const {
     return launch(kOperation, action, kernel,
-                  {dim3(static_cast<unsigned>(plan.shape.batch)), dim3(threads)}, stream, arguments,
-                  workspace);
+                  {dim3(static_cast<unsigned>(plan.shape.batch)), dim3(threads), 0, true}, stream,
+                  arguments, workspace);
   }
 
-  template <bool kClassAware>
+  template <bool kClassAware, NmsTest kTest>
   Status by_matrix(char* base, NmsWorkspace workspace) const {
     const std::int64_t n = plan.candidates;
     CUDET_RETURN_IF_ERROR(for_items("launching nms_gather_kernel",
-                                    nms_gather_kernel<kClassAware, true>, n, kNmsThreads,
+                                    nms_gather_kernel<kClassAware, kTest>, n, kNmsThreads,
                                     kNmsThreads, workspace));
     CUDET_RETURN_IF_ERROR(for_items("launching nms_largest_overlap_kernel",
-                                    nms_largest_overlap_kernel, n, kNmsThreads, kNmsThreads,
+                                    nms_largest_overlap_kernel<kTest>, n, kNmsThreads, kNmsThreads,
                                     workspace));
     const SortBuffers buffers = sort_buffers(base);
-    CUDET_RETURN_IF_ERROR(for_items("launching nms_decay_kernel", nms_decay_kernel, n, kNmsThreads,
-                                    kNmsThreads, workspace, buffers.keys[0], buffers.values[0]));
+    CUDET_RETURN_IF_ERROR(for_items("launching nms_decay_kernel", nms_decay_kernel<kTest>, n,
+                                    kNmsThreads, kNmsThreads, workspace, buffers.keys[0],
+                                    buffers.values[0]));
     CUDET_RETURN_IF_ERROR(sort(base, plan.sort_bits - plan.score_shift, workspace));
     CUDET_RETURN_IF_ERROR(for_items("launching nms_count_decayed_kernel", nms_count_decayed_kernel,
                                     n, kNmsThreads, kNmsThreads, workspace));
@@ -227,22 +245,22 @@ struct Run {
     return for_images("launching nms_limit_kernel", nms_limit_kernel, kNmsThreads, workspace);
   }
 
-  template <bool kClassAware, bool kGeneral>
+  template <bool kClassAware, NmsTest kTest>
   Status in_panels(const NmsWorkspace& workspace) const {
     const std::int64_t n = plan.candidates;
     CUDET_RETURN_IF_ERROR(for_items("launching nms_gather_kernel",
-                                    nms_gather_kernel<kClassAware, kGeneral>, n, kNmsThreads,
+                                    nms_gather_kernel<kClassAware, kTest>, n, kNmsThreads,
                                     kNmsThreads, workspace));
     for (std::int64_t panel = 0; panel < plan.panels; ++panel) {
       const std::int64_t start = panel * plan.panel_boxes;
       const std::int64_t end = std::min(start + plan.panel_boxes, n);
       CUDET_RETURN_IF_ERROR(for_items("launching nms_panel_kernel",
-                                      nms_panel_kernel<kClassAware, kGeneral>, plan.panel_tiles,
+                                      nms_panel_kernel<kClassAware, kTest>, plan.panel_tasks,
                                       kNmsPanelWarps, kNmsPanelThreads, workspace, start));
       if (end == n) break;
       CUDET_RETURN_IF_ERROR(for_items("launching nms_suppress_kernel",
-                                      nms_suppress_kernel<kClassAware, kGeneral>, n - end,
-                                      kNmsThreads, kNmsThreads, workspace, end));
+                                      nms_suppress_kernel<kClassAware, kTest>, n - end, kNmsThreads,
+                                      kNmsThreads, workspace, end));
     }
     if (workspace.limit_classes) {
       CUDET_RETURN_IF_ERROR(
@@ -250,7 +268,7 @@ struct Run {
     }
     if (arguments.out.suppressed_by != nullptr || workspace.suppressors != nullptr) {
       CUDET_RETURN_IF_ERROR(for_items("launching nms_suppressor_kernel",
-                                      nms_suppressor_kernel<kClassAware, kGeneral>, n, kNmsThreads,
+                                      nms_suppressor_kernel<kClassAware, kTest>, n, kNmsThreads,
                                       kNmsThreads, workspace));
     }
     if (workspace.suppressors == nullptr || arguments.out.boxes == nullptr) return Status();
@@ -259,11 +277,12 @@ struct Run {
   }
 };
 
-template <bool kClassAware, bool kGeneral>
+template <bool kClassAware, NmsTest kTest>
 Status run(const NmsPlan& plan, NmsArguments arguments, const Execution& execution) {
   const Run calls = {plan, arguments, execution.stream()};
+  if (plan.path == NmsPath::warp) return calls.by_warps<kClassAware, kTest>();
   if (plan.path == NmsPath::block && !plan.select) {
-    return calls.in_one_block<kClassAware, kGeneral>();
+    return calls.in_one_block<kClassAware, kTest>();
   }
   char* const base = WorkspaceLayout::align(execution.workspace());
   NmsWorkspace workspace = make_workspace(plan, arguments, base);
@@ -271,17 +290,19 @@ Status run(const NmsPlan& plan, NmsArguments arguments, const Execution& executi
   if (plan.select) CUDET_RETURN_IF_ERROR(calls.select(workspace));
   if (plan.path == NmsPath::block) {
     arguments.selected_keys = workspace.keys;
-    return calls.in_one_block<kClassAware, kGeneral>();
+    return calls.in_one_block<kClassAware, kTest>();
   }
   if (plan.path == NmsPath::soft) {
-    return calls.for_images("launching nms_soft_kernel", nms_soft_kernel, kNmsSoftThreads,
-                            workspace);
+    if constexpr (kTest != NmsTest::fast) {
+      return calls.for_images("launching nms_soft_kernel", nms_soft_kernel<kTest>, kNmsSoftThreads,
+                              workspace);
+    }
   }
   CUDET_RETURN_IF_ERROR(calls.sort(base, plan.sort_bits, workspace));
-  if constexpr (kGeneral) {
-    if (plan.path == NmsPath::matrix) return calls.by_matrix<kClassAware>(base, workspace);
+  if constexpr (kTest != NmsTest::fast) {
+    if (plan.path == NmsPath::matrix) return calls.by_matrix<kClassAware, kTest>(base, workspace);
   }
-  return calls.in_panels<kClassAware, kGeneral>(workspace);
+  return calls.in_panels<kClassAware, kTest>(workspace);
 }
 
 }  // namespace
@@ -289,13 +310,18 @@ Status run(const NmsPlan& plan, NmsArguments arguments, const Execution& executi
 Status nms(const NmsPlan& plan, const NmsOptions& options, const NmsInput& input,
            const NmsOutput& output, const Execution& execution) noexcept {
   const NmsArguments arguments = make_arguments(plan, options, input, output);
-  const bool general = needs_general_test(options, input);
-  if (plan.shape.class_aware) {
-    return general ? run<true, true>(plan, arguments, execution)
-                   : run<true, false>(plan, arguments, execution);
+  const bool class_aware = plan.shape.class_aware;
+  switch (choose_test(options, input)) {
+    case NmsTest::fast:
+      return class_aware ? run<true, NmsTest::fast>(plan, arguments, execution)
+                         : run<false, NmsTest::fast>(plan, arguments, execution);
+    case NmsTest::general:
+      return class_aware ? run<true, NmsTest::general>(plan, arguments, execution)
+                         : run<false, NmsTest::general>(plan, arguments, execution);
+    default:
+      return class_aware ? run<true, NmsTest::rotated>(plan, arguments, execution)
+                         : run<false, NmsTest::rotated>(plan, arguments, execution);
   }
-  return general ? run<false, true>(plan, arguments, execution)
-                 : run<false, false>(plan, arguments, execution);
 }
 
 }  // namespace cudet::device

@@ -45,6 +45,9 @@ struct NmsArguments {
   bool class_box;  ///< dense scores lie class after class
   bool sigmoid;
   bool reorder_corners;
+  AngleUnit angle_unit;  ///< of rotated boxes
+  AngleDirection angle_direction;
+  int box_numbers;  ///< 5 for rotated boxes, else 4
   std::int64_t total;
   std::int64_t n;
   std::int64_t class_count;
@@ -215,8 +218,8 @@ __device__ __forceinline__ void write_padding(const NmsArguments& arguments, std
   if (out.indices != nullptr) store_integer(out.indices, out.indices_are_64_bit, to, -1);
   if (out.boxes != nullptr) {
     const int bytes = bytes_of(arguments.boxes.type);
-    for (int i = 0; i < 4; ++i)
-      store_bits(out.boxes, 4 * to + i, bytes, 0);
+    for (int i = 0; i < arguments.box_numbers; ++i)
+      store_bits(out.boxes, arguments.box_numbers * to + i, bytes, 0);
   }
   if (out.scores != nullptr) store_bits(out.scores, to, bytes_of(arguments.score_type), 0);
   if (out.classes != nullptr) store_integer(out.classes, out.classes_are_64_bit, to, -1);
@@ -234,9 +237,12 @@ __device__ __forceinline__ void write_slot(const NmsArguments& arguments, const 
   }
   if (out.boxes != nullptr) {
     const int bytes = bytes_of(arguments.boxes.type);
-    const std::int64_t from = 4 * box_position(arguments, image, element);
-    for (int i = 0; i < 4; ++i)
-      store_bits(out.boxes, 4 * to + i, bytes, load_bits(arguments.boxes.data, from + i, bytes));
+    const int numbers = arguments.box_numbers;
+    const std::int64_t from = numbers * box_position(arguments, image, element);
+    for (int i = 0; i < numbers; ++i) {
+      store_bits(out.boxes, numbers * to + i, bytes,
+                 load_bits(arguments.boxes.data, from + i, bytes));
+    }
   }
   if (out.scores != nullptr) {
     const int bytes = bytes_of(arguments.score_type);

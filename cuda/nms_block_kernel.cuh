@@ -17,9 +17,10 @@
 // still read the other.
 #pragma once
 
-#include "device/block_sort.cuh"
+#include "device/bitonic_sort.cuh"
+#include "device/overlapped_kernel.cuh"
 #include "device/shared_memory.cuh"
-#include "nms_overlap.cuh"
+#include "nms_shared_boxes.cuh"
 #include "nms_tile.cuh"
 
 namespace cudet::device {
@@ -120,18 +121,19 @@ __device__ __forceinline__ TileMask class_run_before(const TileMask& starts, uns
 
 /// Launched with one block an image and threads = keys / 2, keys being the elements, or the
 /// selected ones, rounded up to a power of two and at least one tile.
-template <bool kClassAware, bool kGeneral>
-__global__ void __launch_bounds__(kNmsBlockBoxes / 2, kGeneral ? 1 : 2)
+template <bool kClassAware, NmsTest kTest>
+__global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2 : 1)
     nms_block_kernel(const NmsArguments arguments) {
+  begin_overlapped_kernel();
   constexpr int kBoxes = static_cast<int>(kNmsBlockBoxes);
   constexpr int kTile = static_cast<int>(kNmsTile);
   constexpr int kTiles = kBoxes / kTile;
   CUDET_SHARED_ARRAY(float4, corners, kBoxes);
-  CUDET_SHARED_ARRAY(float, areas, kGeneral ? 1 : kBoxes);
+  CUDET_SHARED_ARRAY(float4, areas, (kSharedAreas<kTest, kBoxes>));
   CUDET_SHARED_ARRAY(std::int64_t, classes, kClassAware ? kBoxes : 1);
   CUDET_SHARED_ARRAY(unsigned, elements, kBoxes);
   CUDET_SHARED_ARRAY(float4, kept_corners, 2 * kTile);
-  CUDET_SHARED_ARRAY(float, kept_areas, kGeneral ? 1 : 2 * kTile);
+  CUDET_SHARED_ARRAY(float4, kept_areas, (kSharedAreas<kTest, 2 * kTile>));
   CUDET_SHARED_ARRAY(int, kept_in_tile, 2);  // that later tiles must test, in groups
   CUDET_SHARED_ARRAY(int, kept_so_far, 2);   // of the class that goes on in the next tile
   CUDET_SHARED_ARRAY(unsigned, kept_ranks, kBoxes / 32);
@@ -153,19 +155,20 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kGeneral ? 1 : 2)
   }
   __syncthreads();
 
-  const SharedBoxes all_boxes = {corners, areas, kClassAware ? classes : nullptr};
+  const SharedBoxes all_boxes = {corners, areas, nullptr, classes};
+  const SharedBoxes both_kept = {kept_corners, kept_areas, nullptr, nullptr};
   NmsBox box[2];
   for (int k = 0; k < 2; ++k) {
     const int alive_in_warp = __popc(__ballot_sync(kFullWarp, mine[k].alive));
     if (lane == 0) atomicAdd(&candidate_count, alive_in_warp);
-    float4 loaded = no_box<kGeneral>();
+    BoxNumbers loaded = no_box<kTest>();
     std::int64_t class_id = 0;
     if (mine[k].alive) {
-      loaded = load_nms_box<kGeneral>(arguments, box_position(arguments, image, mine[k].element));
+      loaded = load_nms_box<kTest>(arguments, box_position(arguments, image, mine[k].element));
       if constexpr (kClassAware) class_id = load_class(arguments, image, mine[k].element);
     }
-    box[k] = make_nms_box<kGeneral>(arguments, loaded, class_id);
-    all_boxes.store<kGeneral>(position_in_block(k), box[k]);
+    box[k] = make_nms_box<kTest>(arguments, loaded, class_id);
+    all_boxes.store<kClassAware, kTest>(position_in_block(k), box[k]);
   }
   __syncthreads();
 
@@ -175,11 +178,11 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kGeneral ? 1 : 2)
   TileMask starts = {1u, 0u};
   if (tile_start < candidates) {
     unsigned bits[2];
-    overlaps_of_rows<kGeneral, 2>(arguments, box, all_boxes, tile_start, bits);
+    overlaps_of_rows<false, kTest, 2>(arguments, box, all_boxes.from(tile_start), bits);
     earlier[0].low = bits[0];
     earlier[1].low = bits[1];
-    overlaps_of_rows<kGeneral, 1>(arguments, box + 1, all_boxes, tile_start + kWarpSize,
-                                  &earlier[1].high);
+    overlaps_of_rows<false, kTest, 1>(arguments, box + 1, all_boxes.from(tile_start + kWarpSize),
+                                      &earlier[1].high);
     for (int k = 0; k < 2; ++k) {
       const TileMask before = flags_before({~0u, ~0u}, lane, k == 1);
       earlier[k] = {earlier[k].low & before.low, earlier[k].high & before.high};
@@ -232,17 +235,15 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kGeneral ? 1 : 2)
       if (goes_on) {
         const TileMask passed_on = {__ballot_sync(kFullWarp, kept_mine[0] && last_class[0]),
                                     __ballot_sync(kFullWarp, kept_mine[1] && last_class[1])};
-        const SharedBoxes kept_boxes = {kept_corners + buffer * kTile,
-                                        kept_areas + (kGeneral ? 0 : buffer * kTile), nullptr};
+        const SharedBoxes kept_boxes = both_kept.from(buffer * kTile);
         for (int k = 0; k < 2; ++k) {
           if (!kept_mine[k] || !last_class[k]) continue;
-          kept_boxes.store<kGeneral>(rank_in_tile(passed_on, lane, k == 1), box[k]);
+          kept_boxes.store<false, kTest>(rank_in_tile(passed_on, lane, k == 1), box[k]);
         }
         const int count = passed_on.count();
         const int fill = count + static_cast<int>(lane);
         if (fill < round_up_to_group(count)) {
-          kept_boxes.store<kGeneral>(fill,
-                                     make_nms_box<kGeneral>(arguments, no_box<kGeneral>(), 0));
+          kept_boxes.store<false, kTest>(fill, make_nms_box<kTest>(arguments, no_box<kTest>(), 0));
         }
         if (lane == 0) {
           kept_in_tile[buffer] = round_up_to_group(count);
@@ -255,14 +256,16 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kGeneral ? 1 : 2)
     __syncthreads();
     if (!kClassAware && kept_so_far[buffer] >= limit) break;
     if (warp > tile) {
-      const SharedBoxes kept_boxes = {kept_corners + buffer * kTile,
-                                      kept_areas + (kGeneral ? 0 : buffer * kTile), nullptr};
+      bool concerned[2];
+      bool alive[2];
       for (int k = 0; k < 2; ++k) {
-        if (!mine[k].alive) continue;
-        if (kClassAware && box[k].class_id != classes[next]) continue;
-        mine[k].alive =
-            !overlaps_any<false, kGeneral>(arguments, box[k], kept_boxes, kept_in_tile[buffer]);
+        concerned[k] = mine[k].alive && (!kClassAware || box[k].class_id == classes[next]);
+        alive[k] = concerned[k];
       }
+      drop_overlapping<false, kTest, 2>(arguments, box, both_kept.from(buffer * kTile),
+                                        kept_in_tile[buffer], alive);
+      for (int k = 0; k < 2; ++k)
+        mine[k].alive = mine[k].alive && alive[k] == concerned[k];
     }
     buffer = 1 - buffer;
   }
@@ -308,7 +311,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kGeneral ? 1 : 2)
         continue;
       }
       if (kClassAware && classes[position] != box[k].class_id) continue;
-      if (!overlaps<kGeneral>(arguments, box[k], all_boxes.at(position))) continue;
+      if (!overlaps<kTest>(arguments, box[k], all_boxes, position)) continue;
       write_suppressor(arguments, image, mine[k].element, elements[position]);
       break;
     }

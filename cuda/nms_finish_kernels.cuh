@@ -3,7 +3,7 @@
 #pragma once
 
 #include "device/shared_memory.cuh"
-#include "nms_overlap.cuh"
+#include "nms_shared_boxes.cuh"
 #include "nms_workspace.cuh"
 
 namespace cudet::device {
@@ -17,6 +17,7 @@ constexpr double kLargestDouble = 1.7976931348623157e308;
 /// this only writes the slots.
 __global__ void __launch_bounds__(kNmsThreads)
     nms_limit_kernel(const NmsArguments arguments, const NmsWorkspace workspace) {
+  begin_overlapped_kernel();
   CUDET_SHARED_ARRAY(std::int64_t, classes, kNmsThreads);
   CUDET_SHARED_ARRAY(int, counts, kNmsThreads / kWarpSize);
   const NmsImage image = locate_image(arguments, blockIdx.x);
@@ -78,11 +79,14 @@ __global__ void __launch_bounds__(kNmsThreads)
 
 /// For each box that takes part and is not kept, the first kept one before it that suppresses it: a
 /// sorted position a thread, kept boxes by way of shared memory.
-template <bool kClassAware, bool kGeneral>
+template <bool kClassAware, NmsTest kTest>
 __global__ void __launch_bounds__(kNmsThreads)
     nms_suppressor_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                           unsigned blocks_per_image) {
-  CUDET_SHARED_ARRAY(float4, kept_corners, kNmsThreads);
+  begin_overlapped_kernel();
+  CUDET_SHARED_ARRAY(float4, kept_corners, (kSharedCorners<kTest, kNmsThreads>));
+  CUDET_SHARED_ARRAY(float4, kept_areas, (kSharedAreas<kTest, kNmsThreads>));
+  CUDET_SHARED_ARRAY(pinned::RotatedBox, kept_rotated, (kSharedRotated<kTest, kNmsThreads>));
   CUDET_SHARED_ARRAY(std::int64_t, kept_classes, kClassAware ? kNmsThreads : 1);
   CUDET_SHARED_ARRAY(std::uint32_t, kept_positions, kNmsThreads);
   const BlockOfImage where = block_of_image(blocks_per_image);
@@ -93,16 +97,18 @@ __global__ void __launch_bounds__(kNmsThreads)
   const std::int64_t position = where.block * kNmsThreads + threadIdx.x;
   const std::uint32_t* const kept = workspace.kept + start;
   const auto kept_count = static_cast<std::int64_t>(state.kept);
+  const SharedBoxes kept_boxes = {kept_corners, kept_areas, kept_rotated, kept_classes};
   bool searching = position < state.candidates;
   const NmsBox box =
-      load_sorted_box<kClassAware, kGeneral>(arguments, workspace, start + position, end);
+      load_sorted_box<kClassAware, kTest>(arguments, workspace, start + position, end);
   for (std::int64_t first = 0; first < kept_count; first += kNmsThreads) {
     if (__syncthreads_or(static_cast<int>(searching)) == 0) break;
     if (first + threadIdx.x < kept_count) {
       const std::uint32_t mine = kept[first + threadIdx.x];
       kept_positions[threadIdx.x] = mine;
-      kept_corners[threadIdx.x] = workspace.boxes[start + mine];
-      if constexpr (kClassAware) kept_classes[threadIdx.x] = workspace.classes[start + mine];
+      kept_boxes.store<kClassAware, kTest>(
+          static_cast<int>(threadIdx.x),
+          load_sorted_box<kClassAware, kTest>(arguments, workspace, start + mine, end));
     }
     __syncthreads();
     const auto staged = static_cast<int>(min(kept_count - first, std::int64_t{kNmsThreads}));
@@ -112,8 +118,7 @@ __global__ void __launch_bounds__(kNmsThreads)
         break;
       }
       if (kClassAware && kept_classes[i] != box.class_id) continue;
-      const float4 c = kept_corners[i];
-      if (!overlaps<kGeneral>(arguments, box, {c.x, c.y, c.z, c.w})) continue;
+      if (!overlaps<kTest>(arguments, box, kept_boxes, i)) continue;
       if (arguments.out.suppressed_by != nullptr) {
         write_suppressor(arguments, image, workspace.order[start + position],
                          workspace.order[start + kept_positions[i]]);
@@ -131,6 +136,7 @@ __global__ void __launch_bounds__(kNmsThreads)
 __global__ void __launch_bounds__(kNmsThreads)
     nms_vote_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                     unsigned blocks_per_image) {
+  begin_overlapped_kernel();
   const BlockOfImage where = block_of_image(blocks_per_image);
   const NmsImage image = locate_image(arguments, where.image);
   const NmsImageState& state = workspace.state[where.image];

@@ -12,59 +12,65 @@ namespace cudet::device {
 
 /// The boxes before a sorted position, by way of shared memory: calls visit(metric, i) for each one
 /// of the same class. All threads of the block take part.
-template <class Visit>
+template <NmsTest kTest, class Visit>
 __device__ __forceinline__ void for_each_earlier_box(const NmsArguments& arguments,
                                                      const NmsWorkspace& workspace,
                                                      std::int64_t start, std::int64_t position,
                                                      std::int64_t candidates, bool with_overlaps,
                                                      Visit visit) {
-  CUDET_SHARED_ARRAY(float4, corners, kNmsThreads);
+  CUDET_SHARED_ARRAY(float4, corners, (kSharedCorners<kTest, kNmsThreads>));
+  CUDET_SHARED_ARRAY(pinned::RotatedBox, rotated, (kSharedRotated<kTest, kNmsThreads>));
   CUDET_SHARED_ARRAY(std::int64_t, classes, kNmsThreads);
   CUDET_SHARED_ARRAY(float, overlaps, kNmsThreads);
   const bool exists = position < candidates;
-  const float4 c = exists ? workspace.boxes[start + position] : no_box<true>();
-  const Corners box = {c.x, c.y, c.z, c.w};
   const bool compare = arguments.class_aware;
-  const std::int64_t class_id = compare && exists ? workspace.classes[start + position] : 0;
+  const SharedBoxes boxes = {corners, nullptr, rotated, classes};
+  const auto load = [&](std::int64_t p) {
+    const std::int64_t class_id = compare ? workspace.classes[start + p] : 0;
+    return make_nms_box<kTest>(arguments, sorted_numbers<kTest>(workspace, start + p), class_id);
+  };
+  const NmsBox box = exists ? load(position) : make_nms_box<kTest>(arguments, no_box<kTest>(), 0);
   const std::int64_t block_end = position - threadIdx.x + kNmsThreads;
   for (std::int64_t first = 0; first < min(block_end, candidates); first += kNmsThreads) {
     const std::int64_t mine = first + threadIdx.x;
     if (mine < candidates) {
-      corners[threadIdx.x] = workspace.boxes[start + mine];
-      if (compare) classes[threadIdx.x] = workspace.classes[start + mine];
+      boxes.store<true, kTest>(static_cast<int>(threadIdx.x), load(mine));
       if (with_overlaps) overlaps[threadIdx.x] = workspace.overlaps[start + mine];
     }
     __syncthreads();
     const auto end =
         static_cast<int>(min(std::int64_t{kNmsThreads}, min(position, candidates) - first));
     for (int i = 0; exists && i < end; ++i) {
-      if (compare && classes[i] != class_id) continue;
-      const float4 o = corners[i];
-      visit(metric_of(arguments, box, {o.x, o.y, o.z, o.w}), with_overlaps ? overlaps[i] : 0.0f);
+      if (classes[i] != box.class_id) continue;
+      visit(metric_with<kTest>(arguments, box, boxes, i), with_overlaps ? overlaps[i] : 0.0f);
     }
     __syncthreads();
   }
 }
 
 /// A sorted position a thread: the largest metric with a box before it.
+template <NmsTest kTest>
 __global__ void __launch_bounds__(kNmsThreads)
     nms_largest_overlap_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                                unsigned blocks_per_image) {
+  begin_overlapped_kernel();
   const BlockOfImage where = block_of_image(blocks_per_image);
   const std::int64_t start = where.image * arguments.candidates;
   const std::int64_t position = where.block * kNmsThreads + threadIdx.x;
   const auto candidates = static_cast<std::int64_t>(workspace.state[where.image].candidates);
   float largest = 0.0f;
-  for_each_earlier_box(arguments, workspace, start, position, candidates, false,
-                       [&](float value, float) { largest = fmaxf(largest, value); });
+  for_each_earlier_box<kTest>(arguments, workspace, start, position, candidates, false,
+                              [&](float value, float) { largest = fmaxf(largest, value); });
   if (position < candidates) workspace.overlaps[start + position] = largest;
 }
 
 /// A sorted position a thread: the decayed score and its sort key. `keys` and `order` are buffers
 /// that the sort begins with.
-__global__ void __launch_bounds__(kNmsThreads, 4)
+template <NmsTest kTest>
+__global__ void __launch_bounds__(kNmsThreads, kTest == NmsTest::rotated ? 2 : 4)
     nms_decay_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                      std::uint64_t* keys, std::uint32_t* order, unsigned blocks_per_image) {
+  begin_overlapped_kernel();
   const BlockOfImage where = block_of_image(blocks_per_image);
   const std::int64_t start = where.image * arguments.candidates;
   const std::int64_t position = where.block * kNmsThreads + threadIdx.x;
@@ -72,7 +78,7 @@ __global__ void __launch_bounds__(kNmsThreads, 4)
   const bool gaussian = arguments.method == NmsMethod::matrix_gaussian;
   // Gaussian: the largest difference of squares, of which one exponential makes the decay.
   float extreme = gaussian ? 0.0f : 1.0f;
-  for_each_earlier_box(
+  for_each_earlier_box<kTest>(
       arguments, workspace, start, position, candidates, true, [&](float value, float largest) {
         if (gaussian) {
           const float difference = __fsub_rn(__fmul_rn(value, value), __fmul_rn(largest, largest));
@@ -103,6 +109,7 @@ __global__ void __launch_bounds__(kNmsThreads, 4)
 __global__ void __launch_bounds__(kNmsThreads)
     nms_count_decayed_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                              unsigned blocks_per_image) {
+  begin_overlapped_kernel();
   const BlockOfImage where = block_of_image(blocks_per_image);
   const std::int64_t start = where.image * arguments.candidates;
   const std::int64_t place = where.block * kNmsThreads + threadIdx.x;

@@ -1,34 +1,58 @@
-// Whether two boxes overlap too much. There are two tests. The fast one serves the plain IoU with
-// one threshold for all boxes and divides nothing, see iou_threshold.h. The general one serves
-// every metric and threshold and divides as the definition does.
+// Whether two boxes overlap too much: the tests of a pair.
 #pragma once
 
+#include "device/rotated_box.h"
 #include "nms_arguments.cuh"
 
 namespace cudet::device {
 
-/// Corners of a box that overlaps nothing: for the fast test the empty box at the origin, whose
-/// intersection with every valid box is not positive, for the general one a mark of its own, as it
-/// asks more than the intersection.
-template <bool kGeneral>
-__device__ __forceinline__ float4 no_box() {
-  const float mark = kGeneral ? __uint_as_float(0x7fffffffu) : 0.0f;  // NaN
-  return make_float4(mark, 0.0f, 0.0f, 0.0f);
+/// The test that a kernel is compiled for.
+enum class NmsTest {
+  fast,     ///< plain IoU with one threshold for all boxes: divides nothing, see iou_threshold.h
+  general,  ///< every metric and threshold: divides as the definition does
+  rotated   ///< the same for rotated boxes
+};
+
+/// A box as kernels hand it on: its corners, or the five numbers of a rotated one.
+struct BoxNumbers {
+  float4 first;
+  float angle;
+};
+
+/// A box that overlaps nothing: for the fast test the empty box at the origin, whose intersection
+/// with every valid box is not positive, for the others a mark of its own, as they ask more than
+/// the intersection.
+template <NmsTest kTest>
+__device__ __forceinline__ BoxNumbers no_box() {
+  const float mark = kTest == NmsTest::fast ? 0.0f : __uint_as_float(0x7fffffffu);  // NaN
+  return {make_float4(mark, 0.0f, 0.0f, 0.0f), 0.0f};
 }
 
-/// Corners of the box at `position` of all boxes; an invalid one overlaps nothing.
-template <bool kGeneral>
-__device__ __forceinline__ float4 load_nms_box(const NmsArguments& arguments,
-                                               std::int64_t position) {
+/// The box at `position` of all boxes; an invalid one overlaps nothing.
+template <NmsTest kTest>
+__device__ __forceinline__ BoxNumbers load_nms_box(const NmsArguments& arguments,
+                                                   std::int64_t position) {
   const BoxArray& boxes = arguments.boxes;
-  Corners box = to_corners(load_box(boxes, position), boxes.format, false);
-  if (arguments.reorder_corners) {  // NaN stays where it is
-    const Corners b = box;
-    if (b.x2 < b.x1) box = {b.x2, box.y1, b.x1, box.y2};
-    if (b.y2 < b.y1) box = {box.x1, b.y2, box.x2, b.y1};
+  if constexpr (kTest == NmsTest::rotated) {
+    float numbers[5];
+#pragma unroll
+    for (int i = 0; i < 5; ++i)
+      numbers[i] = load_real(boxes.data, boxes.type, 5 * position + i);
+    const bool valid =
+        pinned::is_valid_rotated_box(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]);
+    if (!valid) return no_box<kTest>();
+    return {make_float4(numbers[0], numbers[1], numbers[2], numbers[3]), numbers[4]};
+  } else {
+    Corners box = to_corners(load_box(boxes, position), boxes.format, false);
+    if (arguments.reorder_corners) {  // NaN stays where it is
+      const Corners b = box;
+      if (b.x2 < b.x1) box = {b.x2, box.y1, b.x1, box.y2};
+      if (b.y2 < b.y1) box = {box.x1, b.y2, box.x2, b.y1};
+    }
+    box = to_corners(box, BoxFormat::xyxy, boxes.legacy_offset);
+    if (!is_valid(box)) return no_box<kTest>();
+    return {make_float4(box.x1, box.y1, box.x2, box.y2), 0.0f};
   }
-  box = to_corners(box, BoxFormat::xyxy, boxes.legacy_offset);
-  return is_valid(box) ? make_float4(box.x1, box.y1, box.x2, box.y2) : no_box<kGeneral>();
 }
 
 /// Minus the area of the intersection of two valid boxes, as the margin needs it: the height is
@@ -93,175 +117,80 @@ __device__ __forceinline__ float overlap_value(OverlapMetric metric, const Corne
   return __fsub_rn(diou, __fmul_rn(alpha, v));
 }
 
+/// The metric of two valid rotated boxes.
+__device__ __forceinline__ float overlap_value(OverlapMetric metric, const pinned::RotatedBox& a,
+                                               const pinned::RotatedBox& b) {
+  if (metric == OverlapMetric::iou) return pinned::rotated_iou(a, b);
+  return ratio(pinned::rotated_intersection(a, b), fminf(a.area, b.area));
+}
+
 /// A box in registers, as the loops over other boxes need it.
 struct NmsBox {
-  Corners corners;
-  float area;
-  bool careful;     ///< of the fast test: unions with this box may be too small for the margin
-  float threshold;  ///< of the general test
+  Corners corners;             ///< of the fast and the general test
+  float area;                  ///< of the fast test
+  bool careful;                ///< likewise: unions with this box may be too small for the margin
+  pinned::RotatedBox rotated;  ///< of the test for rotated boxes
+  float threshold;             ///< of the tests that divide
   std::int64_t class_id;
 };
 
-template <bool kGeneral>
-__device__ __forceinline__ NmsBox make_nms_box(const NmsArguments& arguments, float4 corners,
-                                               std::int64_t class_id) {
-  NmsBox box = {{corners.x, corners.y, corners.z, corners.w}, 0.0f, false, 0.0f, class_id};
-  if constexpr (kGeneral) {
+template <NmsTest kTest>
+__device__ __forceinline__ NmsBox make_nms_box(const NmsArguments& arguments,
+                                               const BoxNumbers& numbers, std::int64_t class_id) {
+  const float4& n = numbers.first;
+  NmsBox box = {};
+  box.class_id = class_id;
+  if constexpr (kTest == NmsTest::rotated) {
+    box.rotated = pinned::make_rotated_box(n.x, n.y, n.z, n.w, numbers.angle, arguments.angle_unit,
+                                           arguments.angle_direction);
+    box.rotated.cx = n.x;  // the mark of no box too
+  } else {
+    box.corners = {n.x, n.y, n.z, n.w};
+  }
+  if constexpr (kTest == NmsTest::fast) {
+    box.area = area(box.corners);
+    // Intersections with a box without area are 0, which decides whatever the union.
+    box.careful = box.area > 0.0f && box.area < arguments.iou_threshold.careful_below;
+  } else {
     box.threshold = arguments.threshold;
     if (arguments.class_thresholds != nullptr && class_id >= 0 &&
         class_id < arguments.class_threshold_count) {
       box.threshold = arguments.class_thresholds[class_id];
     }
-  } else {
-    box.area = area(box.corners);
-    box.careful = box.area < arguments.iou_threshold.careful_below;
   }
   return box;
 }
 
-/// The metric of two boxes loaded for the general test; 0 for an invalid one.
-__device__ __forceinline__ float metric_of(const NmsArguments& arguments, const Corners& a,
-                                           const Corners& b) {
-  if (!(a.x1 == a.x1 && b.x1 == b.x1)) return 0.0f;
+/// What marks a box that the tests which divide are to leave alone, if it is NaN.
+__device__ __forceinline__ float mark_of(const Corners& box) {
+  return box.x1;
+}
+__device__ __forceinline__ float mark_of(const pinned::RotatedBox& box) {
+  return box.cx;
+}
+
+/// The metric of two boxes; 0 for an invalid one.
+template <class Box>
+__device__ __forceinline__ float metric_of(const NmsArguments& arguments, const Box& a,
+                                           const Box& b) {
+  if (!(mark_of(a) == mark_of(a) && mark_of(b) == mark_of(b))) return 0.0f;
   return overlap_value(arguments.metric, a, b);
 }
 
-/// The general test.
-__device__ __forceinline__ bool overlaps_generally(const NmsArguments& arguments, const NmsBox& box,
-                                                   const Corners& other) {
-  if (!(box.corners.x1 == box.corners.x1 && other.x1 == other.x1)) return false;
-  const float value = overlap_value(arguments.metric, box.corners, other);
-  return value > box.threshold || (arguments.suppress_equal && value == box.threshold);
+template <NmsTest kTest>
+__device__ __forceinline__ float metric_of_boxes(const NmsArguments& arguments, const NmsBox& a,
+                                                 const NmsBox& b) {
+  if constexpr (kTest == NmsTest::rotated) return metric_of(arguments, a.rotated, b.rotated);
+  return metric_of(arguments, a.corners, b.corners);
 }
 
-/// Either test, for a single pair.
-template <bool kGeneral>
-__device__ __forceinline__ bool overlaps(const NmsArguments& arguments, const NmsBox& box,
-                                         const Corners& other) {
-  if constexpr (kGeneral) return overlaps_generally(arguments, box, other);
-  const float negative = negative_intersection(box.corners, other);
-  const float union_area = __fadd_rn(__fadd_rn(box.area, area(other)), negative);
-  return box.careful ? exceeds_carefully(-negative, union_area, arguments.iou_threshold)
-                     : threshold_margin(negative, union_area, arguments.iou_threshold) < 0.0f;
-}
-
-/// Boxes in shared memory that many threads compare theirs with.
-struct SharedBoxes {
-  float4* corners;
-  float* areas;           ///< for the fast test
-  std::int64_t* classes;  ///< where classes are compared
-
-  __device__ Corners at(int i) const {
-    const float4 c = corners[i];
-    return {c.x, c.y, c.z, c.w};
-  }
-
-  /// Stores `box` as number `i`.
-  template <bool kGeneral>
-  __device__ void store(int i, const NmsBox& box) const {
-    corners[i] = make_float4(box.corners.x1, box.corners.y1, box.corners.x2, box.corners.y2);
-    if constexpr (!kGeneral) areas[i] = box.area;
-    if (classes != nullptr) classes[i] = box.class_id;
-  }
-};
-
-/// For each of kRows boxes, which of the 32 shared boxes from `first` on overlap it.
-template <bool kGeneral, int kRows>
-__device__ __forceinline__ void overlaps_of_rows(const NmsArguments& arguments, const NmsBox* rows,
-                                                 const SharedBoxes& columns, int first,
-                                                 unsigned* bits) {
-  constexpr int kColumns = 32;
-  if constexpr (kGeneral) {
-    for (int k = 0; k < kRows; ++k)
-      bits[k] = 0u;
-#pragma unroll 1
-    for (int i = 0; i < kColumns; ++i) {
-      const Corners other = columns.at(first + i);
-#pragma unroll
-      for (int k = 0; k < kRows; ++k) {
-        const bool overlap = overlaps_generally(arguments, rows[k], other);
-        bits[k] |= static_cast<unsigned>(overlap) << i;
-      }
-    }
-  } else {
-    unsigned signs[static_cast<unsigned>(kRows)] = {};
-#pragma unroll 8
-    for (int i = 0; i < kColumns; ++i) {
-      const Corners other = columns.at(first + i);
-      const float other_area = columns.areas[first + i];
-#pragma unroll
-      for (int k = 0; k < kRows; ++k) {
-        const float negative = negative_intersection(rows[k].corners, other);
-        const float union_area = __fadd_rn(__fadd_rn(rows[k].area, other_area), negative);
-        // The sign bit is the decision; shifting it in costs one operation.
-        const float margin = threshold_margin(negative, union_area, arguments.iou_threshold);
-        signs[k] = __funnelshift_l(__float_as_uint(margin), signs[k], 1);
-      }
-    }
-#pragma unroll
-    for (int k = 0; k < kRows; ++k) {
-      bits[k] = __brev(signs[k]);
-      if (!rows[k].careful) continue;
-      bits[k] = 0u;
-#pragma unroll 1
-      for (int i = 0; i < kColumns; ++i) {
-        const float common = intersection(rows[k].corners, columns.at(first + i));
-        const float union_area =
-            __fsub_rn(__fadd_rn(rows[k].area, columns.areas[first + i]), common);
-        const bool overlap = exceeds_carefully(common, union_area, arguments.iou_threshold);
-        bits[k] |= static_cast<unsigned>(overlap) << i;
-      }
-    }
-  }
-}
-
-/// Which of the 32 shared boxes from `first` on are of the class of `box`.
-__device__ __forceinline__ unsigned same_class_bits(const NmsBox& box, const SharedBoxes& columns,
-                                                    int first) {
-  unsigned bits = 0u;
-#pragma unroll 8
-  for (int i = 0; i < 32; ++i)
-    bits |= static_cast<unsigned>(columns.classes[first + i] == box.class_id) << i;
-  return bits;
-}
-
-/// Shared boxes come in groups, filled up with boxes that overlap nothing: a thread looks at its
-/// result once a group and not after each box.
-constexpr int kSharedBoxGroup = 4;
-
-__device__ __forceinline__ int round_up_to_group(int count) {
-  return (count + kSharedBoxGroup - 1) / kSharedBoxGroup * kSharedBoxGroup;
-}
-
-/// True where `box` overlaps one of the first `count` shared boxes, a multiple of kSharedBoxGroup;
-/// with kCompareClasses, one of its class.
-template <bool kCompareClasses, bool kGeneral>
-__device__ __forceinline__ bool overlaps_any(const NmsArguments& arguments, const NmsBox& box,
-                                             const SharedBoxes& others, int count) {
-  if constexpr (kGeneral) {
-#pragma unroll 1
-    for (int i = 0; i < count; ++i) {
-      if (kCompareClasses && others.classes[i] != box.class_id) continue;
-      if (overlaps_generally(arguments, box, others.at(i))) return true;
-    }
-    return false;
-  } else {
-    const IouThreshold& threshold = arguments.iou_threshold;
-    for (int first = 0; first < count; first += kSharedBoxGroup) {
-      unsigned signs = 0u;
-#pragma unroll
-      for (int i = 0; i < kSharedBoxGroup; ++i) {
-        const float negative = negative_intersection(box.corners, others.at(first + i));
-        const float union_area = __fadd_rn(__fadd_rn(box.area, others.areas[first + i]), negative);
-        unsigned sign = __float_as_uint(threshold_margin(negative, union_area, threshold));
-        if (box.careful) sign = exceeds_carefully(-negative, union_area, threshold) ? ~0u : 0u;
-        if (kCompareClasses && others.classes[first + i] != box.class_id) sign = 0u;
-        signs |= sign;
-      }
-      if ((signs >> 31) != 0u) return true;
-    }
-    return false;
-  }
+/// The decision of the tests that divide.
+template <class Box>
+__device__ __forceinline__ bool exceeds_threshold(const NmsArguments& arguments, const Box& a,
+                                                  const Box& b, float threshold) {
+  if (!(mark_of(a) == mark_of(a) && mark_of(b) == mark_of(b))) return false;
+  const float value = overlap_value(arguments.metric, a, b);
+  return value > threshold || (arguments.suppress_equal && value == threshold);
 }
 
 }  // namespace cudet::device

@@ -12,20 +12,21 @@
 #pragma once
 
 #include "device/shared_memory.cuh"
-#include "nms_overlap.cuh"
+#include "nms_shared_boxes.cuh"
 #include "nms_tile.cuh"
 #include "nms_workspace.cuh"
 
 namespace cudet::device {
 
-constexpr int kNmsPanelThreads = 512;  // of the mask kernel: a tile a warp
+constexpr int kNmsPanelThreads = 256;  // of the mask kernel: two tiles a warp
 constexpr int kNmsPanelWarps = kNmsPanelThreads / kWarpSize;
 
 /// A sorted position a thread: corners (and class) in sorted order, and the number of candidates.
-template <bool kClassAware, bool kGeneral>
+template <bool kClassAware, NmsTest kTest>
 __global__ void __launch_bounds__(kNmsThreads)
     nms_gather_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                       unsigned blocks_per_image) {
+  begin_overlapped_kernel();
   const BlockOfImage where = block_of_image(blocks_per_image);
   const std::int64_t position = where.block * kNmsThreads + threadIdx.x;
   if (position >= arguments.candidates) return;
@@ -40,17 +41,14 @@ __global__ void __launch_bounds__(kNmsThreads)
   }
   const NmsImage image = locate_image(arguments, where.image);
   const std::uint32_t element = workspace.order[start + position];
-  workspace.boxes[start + position] =
-      load_nms_box<kGeneral>(arguments, box_position(arguments, image, element));
+  store_sorted_numbers<kTest>(
+      workspace, start + position,
+      load_nms_box<kTest>(arguments, box_position(arguments, image, element)));
   if (workspace.elements != nullptr) workspace.elements[start + position] = element;
   if constexpr (kClassAware) {
     workspace.classes[start + position] = load_class(arguments, image, element);
   }
 }
-
-struct TilePosition {
-  int row, column;
-};
 
 /// The tiles of an upper triangle are numbered column after column: the first one of column c is
 /// c (c + 1) / 2.
@@ -58,52 +56,88 @@ __device__ __forceinline__ int first_tile_of(int column) {
   return column * (column + 1) / 2;
 }
 
-/// Row and column of tile `index`. The square root is only a first guess.
-__device__ __forceinline__ TilePosition tile_position(int index) {
-  int column = static_cast<int>((sqrtf(8.0f * static_cast<float>(index) + 1.0f) - 1.0f) * 0.5f);
-  while (column * (column + 1) / 2 > index)
+/// Two tiles above each other, or the one that is left at the end of a column, are one task.
+struct TaskPosition {
+  int row, column;  ///< of its first tile
+};
+
+/// Row and column of task `index`; tasks are numbered column after column. The square root is only
+/// a first guess.
+__device__ __forceinline__ TaskPosition task_position(int index) {
+  const auto first_task_of = [](int column) { return (column + 1) * (column + 1) / 4; };
+  int column = static_cast<int>(2.0f * sqrtf(static_cast<float>(index)));
+  while (first_task_of(column) > index)
     --column;
-  while ((column + 1) * (column + 2) / 2 <= index)
+  while (first_task_of(column + 1) <= index)
     ++column;
-  return {index - first_tile_of(column), column};
+  return {2 * (index - first_task_of(column)), column};
 }
 
-/// One mask tile by one warp: bit j of word i says that box i of the row tile and box j of the
-/// column tile overlap. A lane has two rows in registers; all lanes read the same column at a time.
-template <bool kClassAware, bool kGeneral>
-__device__ void compute_mask_tile(const NmsArguments& arguments, const NmsWorkspace& workspace,
-                                  std::int64_t row_start, std::int64_t column_start,
-                                  std::int64_t end, const SharedBoxes& columns, TileMask* words) {
+/// The mask tiles of a task by one warp: bit j of word i says that box i of a row tile and box j of
+/// the column tile overlap. A lane has four rows in registers, two of each tile; all lanes read the
+/// same column at a time. Positions count from the image's first candidate.
+template <bool kClassAware, NmsTest kTest>
+__device__ void compute_mask(const NmsArguments& arguments, const NmsWorkspace& workspace,
+                             std::int64_t image, std::int64_t panel_start, TaskPosition task,
+                             const SharedBoxes& columns) {
+  constexpr int kTile = static_cast<int>(kNmsTile);
+  constexpr int kRows = 2 * kTile / kWarpSize;
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  NmsBox rows[2];
-  for (int k = 0; k < 2; ++k) {
-    const int offset = lane + kWarpSize * k;
-    rows[k] = load_sorted_box<kClassAware, kGeneral>(arguments, workspace, row_start + offset, end);
-    columns.store<kGeneral>(offset, load_sorted_box<kClassAware, kGeneral>(
-                                        arguments, workspace, column_start + offset, end));
-  }
+  const std::int64_t start = image * arguments.candidates;
+  const std::int64_t end = start + workspace.state[image].candidates;
+  const auto load = [&](int tile, int offset) {
+    const std::int64_t position = start + panel_start + tile * kTile + offset;
+    return load_sorted_box<kClassAware, kTest>(arguments, workspace, position, end);
+  };
+#pragma unroll
+  for (int offset = lane; offset < kTile; offset += kWarpSize)
+    columns.store<kClassAware, kTest>(offset, load(task.column, offset));
+  NmsBox rows[kRows];
+#pragma unroll
+  for (int k = 0; k < kRows; ++k)
+    rows[k] = load(task.row, lane + kWarpSize * k);
   __syncwarp();
-  unsigned bits[2][2];
+  unsigned bits[2][kRows];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int first = kWarpSize * half;
-    overlaps_of_rows<kGeneral, 2>(arguments, rows, columns, first, bits[half]);
-    if constexpr (kClassAware) {
-      for (int k = 0; k < 2; ++k)
-        bits[half][k] &= same_class_bits(rows[k], columns, first);
-    }
+    overlaps_of_rows<kClassAware, kTest, kRows>(arguments, rows, columns.from(kWarpSize * half),
+                                                bits[half]);
   }
-  for (int k = 0; k < 2; ++k)
-    words[lane + kWarpSize * k] = {bits[0][k], bits[1][k]};
+  const std::int64_t tile = image * workspace.panel_tiles + first_tile_of(task.column) + task.row;
+  TileMask* const words = workspace.mask + tile * kTile;
+#pragma unroll
+  for (int k = 0; k < kRows; ++k) {
+    const bool above_diagonal = k < kRows / 2 || task.row < task.column;
+    if (above_diagonal) words[lane + kWarpSize * k] = {bits[0][k], bits[1][k]};
+  }
 }
 
-/// Greedy suppression of one panel, by one block, from its mask. Each tile is resolved by every
-/// warp for itself, which saves a barrier; the later tiles of the panel are then shared out among
-/// the warps.
+/// A tile as it was resolved, for the warps that work with the result.
+struct ResolvedTile {
+  TileMask kept;
+  int kept_before;  ///< boxes that the image kept before it
+  int kept_after;
+};
+
+/// Flags of the boxes of a tile that overlap a kept one of an earlier tile, from the words of their
+/// mask tile, of which a lane has two.
+__device__ __forceinline__ TileMask overlapped(const TileMask& kept, unsigned lane,
+                                               const TileMask& first, const TileMask& second) {
+  const unsigned use_first = 0u - ((kept.low >> lane) & 1u);
+  const unsigned use_second = 0u - ((kept.high >> lane) & 1u);
+  return {warp_or((first.low & use_first) | (second.low & use_second)),
+          warp_or((first.high & use_first) | (second.high & use_second))};
+}
+
+/// Greedy suppression of one panel, by one block, from its mask: a tile and a barrier a step. The
+/// first warp resolves the step's tile. The others meanwhile flag what the tile before it overlaps,
+/// but for the step's tile itself, for which the first warp has no time to wait.
 __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWorkspace& workspace,
                                      std::int64_t image, std::int64_t panel_start) {
   constexpr int kTile = static_cast<int>(kNmsTile);
+  constexpr int kHelpers = kNmsPanelWarps - 1;
   CUDET_SHARED_ARRAY(TileMask, removed, static_cast<int>(kNmsPanelBoxes / kNmsTile));
+  CUDET_SHARED_ARRAY(ResolvedTile, resolved, 2);
   NmsImageState& state = workspace.state[image];
   const unsigned lane = threadIdx.x % kWarpSize;
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
@@ -114,6 +148,7 @@ __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWor
   const auto boxes = static_cast<int>(
       min(static_cast<std::int64_t>(state.candidates) - panel_start, workspace.panel_boxes));
   const int tiles = (boxes + kTile - 1) / kTile;
+  const auto kept_before_panel = static_cast<int>(state.kept);
 
   // The flags of the panel; what lies behind the last candidate counts as removed.
   const std::uint32_t* const flags =
@@ -126,54 +161,62 @@ __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWor
   }
   __syncthreads();
 
-  const auto kept_before = static_cast<int>(state.kept);
-  int kept_count = kept_before;
-  for (int tile = 0; tile < tiles && kept_count < workspace.stop; ++tile) {
-    // Overlaps are symmetric: a row of a diagonal tile also tells the earlier boxes that overlap
-    // it.
-    const TileMask* const diagonal = mask + (first_tile_of(tile) + tile) * kTile;
-    const std::uint64_t before_first = (std::uint64_t{1} << lane) - 1;
-    TileMask first = diagonal[lane];
-    TileMask second = diagonal[lane + kWarpSize];
-    first = {first.low & static_cast<unsigned>(before_first), 0u};
-    second.high &= static_cast<unsigned>(before_first);
-    TileMask kept = resolve_tile(((removed[tile].low >> lane) & 1u) == 0u,
-                                 ((removed[tile].high >> lane) & 1u) == 0u, first, second);
-    const std::int64_t room = workspace.stop - kept_count;
-    if (kept.count() > room) kept = first_flags(kept, static_cast<int>(room));
-    const bool keep[2] = {flag_of(kept, lane, false), flag_of(kept, lane, true)};
-    if (warp == tile % kNmsPanelWarps) {
-      for (int k = 0; k < 2; ++k) {
-        if (!keep[k]) continue;
-        const int slot = kept_count + rank_in_tile(kept, lane, k == 1);
-        const std::int64_t position =
-            panel_start + tile * kTile + static_cast<int>(lane) + kWarpSize * k;
-        kept_positions[slot] = static_cast<std::uint32_t>(position);
-        if (workspace.limit_classes) continue;
-        write_slot(arguments, place, slot, order[position]);
-        write_kept(arguments, place, order[position]);
+  // Of the first warp: what it kept last, and the words that the next tile needs.
+  TileMask kept = {0u, 0u};
+  TileMask from_last[2] = {};
+  TileMask diagonal[2] = {mask[lane], mask[lane + kWarpSize]};
+  int kept_count = kept_before_panel;
+  for (int tile = 0;; ++tile) {
+    if (tile > 0) kept_count = resolved[(tile - 1) % 2].kept_after;
+    const bool resolving = tile < tiles && kept_count < workspace.stop;
+    if (warp == 0 && resolving) {
+      const TileMask gone = overlapped(kept, lane, from_last[0], from_last[1]);
+      // Overlaps are symmetric: a row of a diagonal tile also tells the earlier boxes that overlap
+      // it.
+      const TileMask first = flags_before(diagonal[0], lane, false);
+      const TileMask second = flags_before(diagonal[1], lane, true);
+      const TileMask alive = {~(removed[tile].low | gone.low), ~(removed[tile].high | gone.high)};
+      if (tile + 1 < tiles) {
+        const TileMask* const next = mask + (first_tile_of(tile + 1) + tile) * kTile + lane;
+        for (int k = 0; k < 2; ++k) {
+          from_last[k] = next[kWarpSize * k];
+          diagonal[k] = next[kTile + kWarpSize * k];
+        }
+      }
+      kept = resolve_tile(flag_of(alive, lane, false), flag_of(alive, lane, true), first, second);
+      const std::int64_t room = workspace.stop - kept_count;
+      if (kept.count() > room) kept = first_flags(kept, static_cast<int>(room));
+      if (lane == 0) resolved[tile % 2] = {kept, kept_count, kept_count + kept.count()};
+    }
+    if (warp > 0 && tile > 0) {
+      const ResolvedTile last = resolved[(tile - 1) % 2];
+      if (warp == 1 + tile % kHelpers) {
+        for (int k = 0; k < 2; ++k) {
+          if (!flag_of(last.kept, lane, k == 1)) continue;
+          const int slot = last.kept_before + rank_in_tile(last.kept, lane, k == 1);
+          const std::int64_t position =
+              panel_start + (tile - 1) * kTile + static_cast<int>(lane) + kWarpSize * k;
+          kept_positions[slot] = static_cast<std::uint32_t>(position);
+          if (workspace.limit_classes) continue;
+          write_slot(arguments, place, slot, order[position]);
+          write_kept(arguments, place, order[position]);
+        }
+      }
+      for (int later = tile + warp; resolving && later < tiles; later += kHelpers) {
+        const TileMask* const words = mask + (first_tile_of(later) + tile - 1) * kTile + lane;
+        const TileMask gone = overlapped(last.kept, lane, words[0], words[kWarpSize]);
+        if (lane == 0) {
+          removed[later].low |= gone.low;
+          removed[later].high |= gone.high;
+        }
       }
     }
-    for (int later = tile + 1 + warp; later < tiles; later += kNmsPanelWarps) {
-      const TileMask* const words = mask + (first_tile_of(later) + tile) * kTile;
-      TileMask hit = {0u, 0u};
-      for (int k = 0; k < 2; ++k) {
-        if (!keep[k]) continue;
-        const TileMask word = words[lane + kWarpSize * static_cast<unsigned>(k)];
-        hit = {hit.low | word.low, hit.high | word.high};
-      }
-      hit = {warp_or(hit.low), warp_or(hit.high)};
-      if (lane == 0) {
-        removed[later].low |= hit.low;
-        removed[later].high |= hit.high;
-      }
-    }
-    kept_count += kept.count();
+    if (!resolving) break;
     __syncthreads();
   }
   if (threadIdx.x == 0) {
     state.kept = static_cast<std::uint32_t>(kept_count);
-    state.kept_in_panel = static_cast<std::uint32_t>(kept_count - kept_before);
+    state.kept_in_panel = static_cast<std::uint32_t>(kept_count - kept_before_panel);
     atomicExch(&state.blocks_arrived, 0u);
     if (arguments.out.count != nullptr) arguments.out.count[image] = kept_count;
   }
@@ -185,34 +228,31 @@ __device__ __forceinline__ bool image_done(const NmsWorkspace& workspace,
   return start >= state.candidates || state.kept >= workspace.stop;
 }
 
-/// Mask of the panel that starts at `panel_start`, a tile a warp; the block that comes last of an
+/// Mask of the panel that starts at `panel_start`, a task a warp; the block that comes last of an
 /// image resolves the panel. Which one that is differs from run to run, the result does not.
-template <bool kClassAware, bool kGeneral>
-__global__ void __launch_bounds__(kNmsPanelThreads, 2)
+template <bool kClassAware, NmsTest kTest>
+__global__ void __launch_bounds__(kNmsPanelThreads, kTest == NmsTest::fast ? 4 : 2)
     nms_panel_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                      std::int64_t panel_start, unsigned blocks_per_image) {
+  begin_overlapped_kernel();
   constexpr int kTile = static_cast<int>(kNmsTile);
-  CUDET_SHARED_ARRAY(float4, column_corners, kNmsPanelWarps * kTile);
-  CUDET_SHARED_ARRAY(float, column_areas, kGeneral ? 1 : kNmsPanelWarps* kTile);
-  CUDET_SHARED_ARRAY(std::int64_t, column_classes, kClassAware ? kNmsPanelWarps * kTile : 1);
+  constexpr int kColumns = kNmsPanelWarps * kTile;
+  CUDET_SHARED_ARRAY(float4, column_corners, (kSharedCorners<kTest, kColumns>));
+  CUDET_SHARED_ARRAY(float4, column_areas, (kSharedAreas<kTest, kColumns>));
+  CUDET_SHARED_ARRAY(pinned::RotatedBox, column_rotated, (kSharedRotated<kTest, kColumns>));
+  CUDET_SHARED_ARRAY(std::int64_t, column_classes, kClassAware ? kColumns : 1);
   CUDET_SHARED(bool, is_last);
   const BlockOfImage where = block_of_image(blocks_per_image);
   NmsImageState& state = workspace.state[where.image];
   if (image_done(workspace, state, panel_start)) return;  // all blocks of the image alike
 
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
-  const int tile = static_cast<int>(where.block) * kNmsPanelWarps + warp;
-  const TilePosition position = tile_position(tile);
-  const std::int64_t start = where.image * arguments.candidates;
-  const std::int64_t column_start = panel_start + position.column * kNmsTile;
-  if (tile < workspace.panel_tiles && column_start < state.candidates) {
-    const SharedBoxes columns = {column_corners + warp * kTile,
-                                 column_areas + (kGeneral ? 0 : warp * kTile),
-                                 kClassAware ? column_classes + warp * kTile : nullptr};
-    compute_mask_tile<kClassAware, kGeneral>(
-        arguments, workspace, start + panel_start + position.row * kNmsTile, start + column_start,
-        start + state.candidates, columns,
-        workspace.mask + (where.image * workspace.panel_tiles + tile) * kTile);
+  const int task = static_cast<int>(where.block) * kNmsPanelWarps + warp;
+  const TaskPosition position = task_position(task);
+  if (task < workspace.panel_tasks && panel_start + position.column * kNmsTile < state.candidates) {
+    const SharedBoxes columns = {column_corners, column_areas, column_rotated, column_classes};
+    compute_mask<kClassAware, kTest>(arguments, workspace, where.image, panel_start, position,
+                                     columns.from(warp * kTile));
   }
 
   __threadfence();
@@ -229,12 +269,14 @@ __global__ void __launch_bounds__(kNmsPanelThreads, 2)
 /// Removes the boxes from `start` on that overlap a box kept in the panel just resolved: a box a
 /// thread, kept boxes by way of shared memory. `start` is a multiple of 32: a warp owns a word of
 /// flags.
-template <bool kClassAware, bool kGeneral>
+template <bool kClassAware, NmsTest kTest>
 __global__ void __launch_bounds__(kNmsThreads)
     nms_suppress_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                         std::int64_t start, unsigned blocks_per_image) {
-  CUDET_SHARED_ARRAY(float4, kept_corners, kNmsThreads);
-  CUDET_SHARED_ARRAY(float, kept_areas, kGeneral ? 1 : kNmsThreads);
+  begin_overlapped_kernel();
+  CUDET_SHARED_ARRAY(float4, kept_corners, (kSharedCorners<kTest, kNmsThreads>));
+  CUDET_SHARED_ARRAY(float4, kept_areas, (kSharedAreas<kTest, kNmsThreads>));
+  CUDET_SHARED_ARRAY(pinned::RotatedBox, kept_rotated, (kSharedRotated<kTest, kNmsThreads>));
   CUDET_SHARED_ARRAY(std::int64_t, kept_classes, kClassAware ? kNmsThreads : 1);
   const BlockOfImage where = block_of_image(blocks_per_image);
   const NmsImageState& state = workspace.state[where.image];
@@ -252,21 +294,19 @@ __global__ void __launch_bounds__(kNmsThreads)
       workspace.removed + where.image * workspace.removed_words + position / kWarpSize;
   bool alive = position < state.candidates && ((*flags >> lane) & 1u) == 0u;
   const bool was_alive = alive;
-  const SharedBoxes kept_boxes = {kept_corners, kept_areas, kClassAware ? kept_classes : nullptr};
-  const NmsBox box = load_sorted_box<kClassAware, kGeneral>(arguments, workspace,
-                                                            image_start + position, image_end);
+  const SharedBoxes kept_boxes = {kept_corners, kept_areas, kept_rotated, kept_classes};
+  const NmsBox box =
+      load_sorted_box<kClassAware, kTest>(arguments, workspace, image_start + position, image_end);
   for (int first = 0; first < kept_count; first += kNmsThreads) {
     if (__syncthreads_or(static_cast<int>(alive)) == 0) break;
     const int mine = first + static_cast<int>(threadIdx.x);
     const std::int64_t kept_position = mine < kept_count ? image_start + kept[mine] : image_end;
-    kept_boxes.store<kGeneral>(
+    kept_boxes.store<kClassAware, kTest>(
         static_cast<int>(threadIdx.x),
-        load_sorted_box<kClassAware, kGeneral>(arguments, workspace, kept_position, image_end));
+        load_sorted_box<kClassAware, kTest>(arguments, workspace, kept_position, image_end));
     __syncthreads();
     const int staged = round_up_to_group(min(kNmsThreads, kept_count - first));
-    if (alive) {
-      alive = !overlaps_any<kClassAware, kGeneral>(arguments, box, kept_boxes, staged);
-    }
+    drop_overlapping<kClassAware, kTest, 1>(arguments, &box, kept_boxes, staged, &alive);
   }
   const unsigned newly_removed = __ballot_sync(kFullWarp, was_alive && !alive);
   if (lane == 0 && newly_removed != 0u) *flags |= newly_removed;

@@ -22,6 +22,7 @@ constexpr int kNmsElementsPerBlock = kNmsThreads * kNmsElementsPerThread;
 __global__ void __launch_bounds__(kNmsThreads)
     nms_prepare_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                        unsigned blocks_per_image) {
+  begin_overlapped_kernel();
   const BlockOfImage where = block_of_image(blocks_per_image);
   const NmsImage image = locate_image(arguments, where.image);
   const std::int64_t i = where.block * kNmsThreads + threadIdx.x;
@@ -141,6 +142,7 @@ __device__ inline void choose_digit(NmsSelection& selection, std::uint32_t* hist
 __global__ void __launch_bounds__(kNmsThreads)
     nms_count_digit_kernel(const NmsArguments arguments, const NmsWorkspace workspace, int shift,
                            bool is_first, unsigned blocks_per_image) {
+  begin_overlapped_kernel();
   CUDET_SHARED_ARRAY(unsigned, counts, static_cast<int>(kNmsDigits));
   CUDET_SHARED(bool, is_last);
   const BlockOfImage where = block_of_image(blocks_per_image);
@@ -177,6 +179,7 @@ __global__ void __launch_bounds__(kNmsThreads)
 __global__ void __launch_bounds__(kNmsThreads)
     nms_collect_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                        unsigned blocks_per_image) {
+  begin_overlapped_kernel();
   const BlockOfImage where = block_of_image(blocks_per_image);
   NmsSelection& selection = workspace.selection[where.image];
   const std::uint64_t last = selection.last;

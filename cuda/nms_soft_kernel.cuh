@@ -16,11 +16,18 @@ constexpr int kNmsSoftWarps = kNmsSoftThreads / kWarpSize;
 
 /// The candidates of an image, wherever they lie.
 struct SoftCandidates {
-  float4* corners;
+  float4* boxes;
+  float* angles;  ///< of rotated boxes
   std::int64_t* classes;
   float* scores;  ///< as decayed so far; NaN: not alive
   std::uint32_t* elements;
   std::uint32_t* counts;  ///< kept boxes of the class so far
+
+  template <NmsTest kTest>
+  __device__ NmsBox at(const NmsArguments& arguments, std::uint32_t i) const {
+    const BoxNumbers numbers = {boxes[i], kTest == NmsTest::rotated ? angles[i] : 0.0f};
+    return make_nms_box<kTest>(arguments, numbers, classes[i]);
+  }
 };
 
 /// The best of several candidates: the smallest number, which has the score's order above and the
@@ -58,10 +65,13 @@ __device__ __forceinline__ float decay_factor(const NmsArguments& arguments, flo
   return decays ? fmaxf(__fsub_rn(1.0f, value), 0.0f) : 1.0f;
 }
 
+template <NmsTest kTest>
 __global__ void __launch_bounds__(kNmsSoftThreads)
     nms_soft_kernel(const NmsArguments arguments, const NmsWorkspace workspace) {
+  begin_overlapped_kernel();
   constexpr int kSmall = static_cast<int>(kNmsBlockBoxes);
-  CUDET_SHARED_ARRAY(float4, small_corners, kSmall);
+  CUDET_SHARED_ARRAY(float4, small_boxes, kSmall);
+  CUDET_SHARED_ARRAY(float, small_angles, kTest == NmsTest::rotated ? kSmall : 1);
   CUDET_SHARED_ARRAY(std::int64_t, small_classes, kSmall);
   CUDET_SHARED_ARRAY(float, small_scores, kSmall);
   CUDET_SHARED_ARRAY(std::uint32_t, small_elements, kSmall);
@@ -69,10 +79,11 @@ __global__ void __launch_bounds__(kNmsSoftThreads)
   CUDET_SHARED_ARRAY(SoftBest, bests, 2 * kNmsSoftWarps);
   const NmsImage image = locate_image(arguments, blockIdx.x);
   const std::int64_t start = image.index * arguments.candidates;
-  SoftCandidates all = {small_corners, small_classes, small_scores, small_elements, small_counts};
+  SoftCandidates all = {small_boxes,  small_angles,   small_classes,
+                        small_scores, small_elements, small_counts};
   if (arguments.candidates > kSmall) {
-    all = {workspace.boxes + start, workspace.classes + start, workspace.scores + start,
-           workspace.elements + start, workspace.kept + start};
+    all = {workspace.boxes + start,  workspace.angles + start,   workspace.classes + start,
+           workspace.scores + start, workspace.elements + start, workspace.kept + start};
   }
   const auto candidates = static_cast<std::uint32_t>(arguments.candidates);
   const unsigned lane = threadIdx.x % kWarpSize;
@@ -92,7 +103,10 @@ __global__ void __launch_bounds__(kNmsSoftThreads)
     float score = __uint_as_float(0x7fffffffu);  // NaN
     if (static_cast<unsigned>(key >> 32) != kNotACandidate) {
       score = activated_score(arguments, image, element);
-      all.corners[i] = load_nms_box<true>(arguments, box_position(arguments, image, element));
+      const BoxNumbers numbers =
+          load_nms_box<kTest>(arguments, box_position(arguments, image, element));
+      all.boxes[i] = numbers.first;
+      if constexpr (kTest == NmsTest::rotated) all.angles[i] = numbers.angle;
       all.classes[i] = arguments.class_aware ? load_class(arguments, image, element) : 0;
     }
     all.scores[i] = score;
@@ -113,9 +127,8 @@ __global__ void __launch_bounds__(kNmsSoftThreads)
     if (best.number == ~std::uint64_t{0}) break;
 
     const std::uint32_t winner = best.index;
-    const float4 corners = all.corners[winner];
     const std::int64_t class_id = all.classes[winner];
-    const NmsBox kept_box = make_nms_box<true>(arguments, corners, class_id);
+    const NmsBox kept_box = all.at<kTest>(arguments, winner);
     best = no_soft_best();
     for (std::uint32_t i = threadIdx.x; i < candidates; i += kNmsSoftThreads) {
       float score = all.scores[i];
@@ -128,8 +141,8 @@ __global__ void __launch_bounds__(kNmsSoftThreads)
         continue;
       }
       if (all.classes[i] == class_id) {
-        const float4 c = all.corners[i];
-        const float value = metric_of(arguments, kept_box.corners, {c.x, c.y, c.z, c.w});
+        const float value =
+            metric_of_boxes<kTest>(arguments, kept_box, all.at<kTest>(arguments, i));
         score = __fmul_rn(score, decay_factor(arguments, value, kept_box.threshold));
         if (++all.counts[i] >= class_limit) score = __uint_as_float(0x7fffffffu);
         all.scores[i] = score;

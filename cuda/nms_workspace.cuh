@@ -1,7 +1,8 @@
 // The workspace of a call of nms() as its kernels see it, and how their grids cover a batch.
 #pragma once
 
-#include "nms_overlap.cuh"
+#include "device/overlapped_kernel.cuh"
+#include "nms_shared_boxes.cuh"
 #include "nms_tile.cuh"
 
 namespace cudet::device {
@@ -19,6 +20,7 @@ struct NmsWorkspace {
   std::uint64_t* keys;
   std::uint32_t* order;
   float4* boxes;
+  float* angles;
   std::int64_t* classes;
   std::uint32_t* removed;
   TileMask* mask;
@@ -31,6 +33,7 @@ struct NmsWorkspace {
   std::int64_t removed_words;
   std::int64_t panel_boxes;
   std::int64_t panel_tiles;
+  std::int64_t panel_tasks;
   std::int64_t stop;   ///< boxes that an image keeps before its panels end
   bool limit_classes;  ///< what the panels keep is not final: classes may have a limit
   int element_bits;    ///< of the number of an element in the key of a selected one
@@ -46,15 +49,29 @@ __device__ __forceinline__ BlockOfImage block_of_image(unsigned blocks_per_image
   return {blockIdx.x / blocks_per_image, blockIdx.x % blocks_per_image};
 }
 
+/// Where a kernel left the box of a sorted position of the batch for later ones.
+template <NmsTest kTest>
+__device__ __forceinline__ void store_sorted_numbers(const NmsWorkspace& workspace,
+                                                     std::int64_t position,
+                                                     const BoxNumbers& numbers) {
+  workspace.boxes[position] = numbers.first;
+  if constexpr (kTest == NmsTest::rotated) workspace.angles[position] = numbers.angle;
+}
+template <NmsTest kTest>
+__device__ __forceinline__ BoxNumbers sorted_numbers(const NmsWorkspace& workspace,
+                                                     std::int64_t position) {
+  return {workspace.boxes[position], kTest == NmsTest::rotated ? workspace.angles[position] : 0.0f};
+}
+
 /// The box at a sorted position of the batch, and none from `end` on.
-template <bool kClassAware, bool kGeneral>
+template <bool kClassAware, NmsTest kTest>
 __device__ __forceinline__ NmsBox load_sorted_box(const NmsArguments& arguments,
                                                   const NmsWorkspace& workspace,
                                                   std::int64_t position, std::int64_t end) {
   const bool exists = position < end;
-  const float4 corners = exists ? workspace.boxes[position] : no_box<kGeneral>();
+  const BoxNumbers numbers = exists ? sorted_numbers<kTest>(workspace, position) : no_box<kTest>();
   const std::int64_t class_id = kClassAware && exists ? workspace.classes[position] : 0;
-  return make_nms_box<kGeneral>(arguments, corners, class_id);
+  return make_nms_box<kTest>(arguments, numbers, class_id);
 }
 
 }  // namespace cudet::device

@@ -6,7 +6,7 @@
 #include "check.h"
 #include "cpu/depthwise_conv.h"
 #include "cpu/parallel.h"
-#include "depthwise_conv_plan.h"
+#include "depthwise_conv_backward_plan.h"
 
 namespace cudet {
 namespace {
@@ -22,27 +22,6 @@ Status check_and_plan(const DepthwiseConvOptions& options, const DepthwiseConvBa
 }
 
 }  // namespace
-
-Status make_depthwise_conv_backward_plan(const DepthwiseConvShape& shape,
-                                         const DepthwiseConvOptions& options,
-                                         const DepthwiseConvBackwardInput& input,
-                                         const DepthwiseConvBackwardOutput& output,
-                                         DepthwiseConvBackwardPlan* plan) noexcept {
-  CUDET_RETURN_IF_ERROR(check_depthwise_conv_limits(kOperation, shape));
-  *plan = DepthwiseConvBackwardPlan();
-  plan->shape = shape;
-  plan->recomputes = options.activation != Activation::none && !input.pre_activation.present();
-  const DepthwiseConvKernel forced = options.kernel;
-  if (forced != DepthwiseConvKernel::automatic && forced != DepthwiseConvKernel::generic) {
-    return Status::error(StatusCode::unsupported, "%s: kernel %s does not take this call",
-                         kOperation, to_string(forced));
-  }
-  if (output.grad_x.present()) plan->kernels.grad_x = DepthwiseConvKernel::generic;
-  if (output.grad_weight.present() || output.grad_bias.present()) {
-    plan->kernels.grad_weight = DepthwiseConvKernel::generic;
-  }
-  return Status();
-}
 
 Status depthwise_conv_backward_kernels(const DepthwiseConvOptions& options,
                                        const DepthwiseConvBackwardInput& input,

@@ -77,18 +77,4 @@ Status make_depthwise_conv_plan(const DepthwiseConvShape& shape, DepthwiseConvKe
 /// smaller by, y is shifted by.
 int depthwise_rows_left(const DepthwiseConvShape& shape) noexcept;
 
-struct DepthwiseConvBackwardPlan {
-  DepthwiseConvShape shape;
-  DepthwiseConvBackwardKernels kernels;
-  bool recomputes = false;  ///< there is an activation, but no saved pre-activation
-  std::size_t workspace_bytes = 0;
-};
-
-/// The same for the gradients of a checked call.
-Status make_depthwise_conv_backward_plan(const DepthwiseConvShape& shape,
-                                         const DepthwiseConvOptions& options,
-                                         const DepthwiseConvBackwardInput& input,
-                                         const DepthwiseConvBackwardOutput& output,
-                                         DepthwiseConvBackwardPlan* plan) noexcept;
-
 }  // namespace cudet

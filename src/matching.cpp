@@ -3,6 +3,8 @@
 
 #include "../cuda/matching.h"
 #include "check.h"
+#include "cpu/matching.h"
+#include "cpu/parallel.h"
 #include "matching_plan.h"
 #include "workspace_layout.h"
 
@@ -184,12 +186,12 @@ Status match_boxes_workspace_size(const MatchOptions& options, const MatchInput&
 Status match_boxes(const MatchOptions& options, const MatchInput& input, const MatchOutput& output,
                    const Execution& execution) noexcept {
   CUDET_RETURN_IF_ERROR(check_match_boxes(options, input, output, true));
-  if (!execution.is_cuda()) {
-    CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, 0));
-    return reference::match_boxes(options, input, output);
-  }
   MatchPlan plan;
   CUDET_RETURN_IF_ERROR(plan_match_boxes(options, input, output, &plan));
+  if (!execution.is_cuda()) {
+    CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, 0));
+    return cpu::match_boxes(plan, options, input, output, cpu::thread_count(execution.threads()));
+  }
   constexpr std::int64_t kLimit = INT32_MAX;
   if (plan.anchors > kLimit || plan.boxes > kLimit || plan.batch > 65535) {
     return Status::error(StatusCode::unsupported,

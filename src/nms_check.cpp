@@ -22,6 +22,34 @@ Status check_count(const char* name, std::int64_t value) {
                        "nms: %s must be -1 (no limit) or more, got %" PRId64, name, value);
 }
 
+Status check_options_of_rotated(const NmsOptions& options) {
+  if (!is_enumerator(options.angle_unit, 2)) {
+    return Status::error(StatusCode::invalid_argument,
+                         "nms: angle_unit must be degrees or radians, got %d",
+                         static_cast<int>(options.angle_unit));
+  }
+  if (!is_enumerator(options.angle_direction, 2)) {
+    return Status::error(StatusCode::invalid_argument,
+                         "nms: angle_direction must be counter_clockwise or clockwise, got %d",
+                         static_cast<int>(options.angle_direction));
+  }
+  if (options.metric != OverlapMetric::iou && options.metric != OverlapMetric::min_area) {
+    return Status::error(StatusCode::invalid_argument,
+                         "nms: metric must be iou or min_area for rotated boxes, got %s",
+                         to_string(options.metric));
+  }
+  if (options.method == NmsMethod::weighted) {
+    return invalid("nms: method must not be weighted for rotated boxes, got weighted");
+  }
+  if (options.legacy_offset) {
+    return invalid("nms: legacy_offset must be false for rotated boxes, got true");
+  }
+  if (options.reorder_corners) {
+    return invalid("nms: reorder_corners must be false for rotated boxes, got true");
+  }
+  return Status();
+}
+
 Status check_options(const NmsOptions& options) {
   if (!is_enumerator(options.metric, 5)) {
     return Status::error(StatusCode::invalid_argument,
@@ -71,12 +99,12 @@ Status check_options(const NmsOptions& options) {
                          "nms: score_layout must be box_class or class_box, got %d",
                          static_cast<int>(options.score_layout));
   }
-  if (!is_enumerator(options.format, 3)) {
+  if (!is_enumerator(options.format, 4)) {
     return Status::error(StatusCode::invalid_argument,
-                         "nms: format must be xyxy, xywh or cxcywh, got %d",
+                         "nms: format must be xyxy, xywh, cxcywh or rotated, got %d",
                          static_cast<int>(options.format));
   }
-  return Status();
+  return options.format == BoxFormat::rotated ? check_options_of_rotated(options) : Status();
 }
 
 using Check = Status (*)(const TensorContract&, const Tensor&) noexcept;
@@ -121,17 +149,23 @@ std::int64_t saturating_product(std::int64_t a, std::int64_t b) {
                                                 : product;
 }
 
+Dimension numbers_of_box(const NmsShape& shape) {
+  return shape.rotated ? Dimension{"5", 5} : Dimension{"4", 4};
+}
+
 /// Finds out which form the input has, and its sizes as far as the boxes tell them.
-Status check_boxes(Check check, const NmsInput& input, NmsShape* shape) {
+Status check_boxes(Check check, const NmsOptions& options, const NmsInput& input, NmsShape* shape) {
+  shape->rotated = options.format == BoxFormat::rotated;
   shape->ragged = input.offsets.present();
   const int leading = shape->ragged ? 1 : 2;
   shape->dense = input.scores.present() && input.scores.rank() == leading + 1;
   shape->boxes_per_class = shape->dense && input.boxes.rank() == leading + 2;
   shape->batch = shape->n = shape->total = Dimension::kAny;
-  std::initializer_list<Dimension> four = {{"4", 4}};
-  std::initializer_list<Dimension> of_classes = {{"classes"}, {"4", 4}};
+  const Dimension numbers = numbers_of_box(*shape);
+  std::initializer_list<Dimension> of_boxes = {numbers};
+  std::initializer_list<Dimension> of_classes = {{"classes"}, numbers};
   CUDET_RETURN_IF_ERROR(check_per_box(check, *shape, "boxes", kRealTypes, input.boxes,
-                                      shape->boxes_per_class ? of_classes : four));
+                                      shape->boxes_per_class ? of_classes : of_boxes));
   shape->classes = shape->boxes_per_class ? input.boxes.size(leading) : 1;
   if (!shape->ragged) {
     shape->batch = input.boxes.size(0);
@@ -193,7 +227,7 @@ Status check_nms_input(const NmsOptions& options, const NmsInput& input, bool wi
   CUDET_RETURN_IF_ERROR(check_options(options));
   CUDET_RETURN_IF_ERROR(check_count("max_image_boxes", input.max_image_boxes));
   const Check check = with_data ? check_input : check_shape_and_type;
-  CUDET_RETURN_IF_ERROR(check_boxes(check, input, shape));
+  CUDET_RETURN_IF_ERROR(check_boxes(check, options, input, shape));
   if (shape->dense) {
     CUDET_RETURN_IF_ERROR(check_dense_scores(check, options, input, shape));
   } else {
@@ -224,7 +258,6 @@ Status check_nms_output(const NmsOptions& options, const NmsInput& input, const 
                         const NmsShape& shape) noexcept {
   const Dimension batch = {"batch", shape.batch};
   const Dimension slots = {"max_outputs", shape.capacity};
-  const Dimension four = {"4", 4};
   if (output.count.present()) {
     CUDET_RETURN_IF_ERROR(
         check_output({kOperation, "output.count", {batch}, {DataType::int32}}, output.count));
@@ -235,7 +268,8 @@ Status check_nms_output(const NmsOptions& options, const NmsInput& input, const 
   }
   if (output.boxes.present()) {
     CUDET_RETURN_IF_ERROR(check_output(
-        {kOperation, "output.boxes", {batch, slots, four}, {input.boxes.type()}}, output.boxes));
+        {kOperation, "output.boxes", {batch, slots, numbers_of_box(shape)}, {input.boxes.type()}},
+        output.boxes));
   }
   if (output.scores.present()) {
     CUDET_RETURN_IF_ERROR(check_output(

@@ -44,12 +44,14 @@ Status check_limits(const NmsShape& shape) {
   return Status();
 }
 
-NmsPath choose_path(NmsMethod method, std::int64_t candidates) {
+NmsPath choose_path(const NmsShape& shape, std::int64_t candidates) {
+  const bool greedy = shape.method == NmsMethod::greedy;
+  if (greedy && shape.elements <= kNmsWarpBoxes) return NmsPath::warp;
   if (candidates == 0) return NmsPath::block;  // which writes the padding
-  if (is_soft(method)) return NmsPath::soft;
-  if (is_matrix(method)) return NmsPath::matrix;
-  const bool fits = candidates <= kNmsBlockBoxes && method == NmsMethod::greedy;
-  return fits ? NmsPath::block : NmsPath::panels;
+  if (is_soft(shape.method)) return NmsPath::soft;
+  if (is_matrix(shape.method)) return NmsPath::matrix;
+  const bool fits = candidates <= kNmsBlockBoxes && !shape.rotated;
+  return greedy && fits ? NmsPath::block : NmsPath::panels;
 }
 
 }  // namespace
@@ -59,10 +61,11 @@ Status make_nms_plan(const NmsShape& shape, NmsPlan* plan) noexcept {
   *plan = NmsPlan();
   plan->shape = shape;
   plan->candidates = std::min(shape.top_k, shape.elements);
-  plan->path = choose_path(shape.method, plan->candidates);
-  // A block that has all elements selects the best of them by the way.
-  const bool block_has_all = plan->path == NmsPath::block && shape.elements <= kNmsBlockBoxes;
-  plan->select = plan->candidates < shape.elements && !block_has_all;
+  plan->path = choose_path(shape, plan->candidates);
+  // A warp or block that has all elements selects the best of them by the way.
+  const bool has_all = plan->path == NmsPath::warp ||
+                       (plan->path == NmsPath::block && shape.elements <= kNmsBlockBoxes);
+  plan->select = plan->candidates < shape.elements && !has_all;
   plan->element_bits = bits_for(shape.elements);
   const bool sorted = plan->path == NmsPath::panels || plan->path == NmsPath::matrix;
   // Elements that were selected come in any order, and their numbers have to be sorted as well.
@@ -75,7 +78,7 @@ Status make_nms_plan(const NmsShape& shape, NmsPlan* plan) noexcept {
   };
   plan->histogram = add(plan->select, shape.batch * kNmsDigits, sizeof(std::uint32_t));
   plan->selection = add(plan->select, shape.batch, sizeof(NmsSelection));
-  const bool has_keys = plan->select || plan->path != NmsPath::block;
+  const bool has_keys = plan->select || (plan->path != NmsPath::block && !has_all);
   plan->keys[0] = add(has_keys, total, sizeof(std::uint64_t));
   if (sorted) {
     plan->sort_bits = plan->score_shift + 32 + bits_for(shape.batch);
@@ -90,17 +93,20 @@ Status make_nms_plan(const NmsShape& shape, NmsPlan* plan) noexcept {
   const bool large_soft = plan->path == NmsPath::soft && plan->candidates > kNmsBlockBoxes;
   const bool matrix = plan->path == NmsPath::matrix;
   plan->boxes = add(sorted || large_soft, total, 4 * sizeof(float));
+  plan->angles = add(shape.rotated && (sorted || large_soft), total, sizeof(float));
   plan->classes = add((sorted && shape.class_aware) || large_soft, total, sizeof(std::int64_t));
   plan->scores = add(matrix || large_soft, total, sizeof(float));
   plan->elements = add(matrix || large_soft, total, sizeof(std::uint32_t));
-  plan->overlaps = add(matrix, total, sizeof(float));
+  plan->overlaps = plan->keys[1];  // not in use between the two sorts
   plan->suppressors =
       add(sorted && shape.method == NmsMethod::weighted, total, sizeof(std::uint32_t));
   plan->kept = add(plan->path == NmsPath::panels || large_soft, total, sizeof(std::uint32_t));
   if (plan->path == NmsPath::panels) {
     plan->panel_boxes = std::min(plan->candidates, kNmsPanelBoxes);
     plan->panels = (plan->candidates + kNmsPanelBoxes - 1) / kNmsPanelBoxes;
-    plan->panel_tiles = triangle((plan->panel_boxes + kNmsTile - 1) / kNmsTile);
+    const std::int64_t side = (plan->panel_boxes + kNmsTile - 1) / kNmsTile;
+    plan->panel_tiles = triangle(side);
+    plan->panel_tasks = tile_pairs(side);
     plan->removed_words = (plan->candidates + 31) / 32;
     plan->removed = layout.add(shape.batch * plan->removed_words, sizeof(std::uint32_t));
     plan->mask = layout.add(shape.batch * plan->panel_tiles, kNmsTile * sizeof(std::uint64_t));

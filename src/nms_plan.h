@@ -22,6 +22,7 @@ struct NmsShape {
   bool dense = false;
   bool boxes_per_class = false;
   bool ragged = false;
+  bool rotated = false;
   bool class_aware = false;  ///< boxes of different classes must not suppress each other
 };
 
@@ -40,6 +41,9 @@ Status check_nms_input(const NmsOptions& options, const NmsInput& input, bool wi
                        NmsShape* shape) noexcept;
 Status check_nms_output(const NmsOptions& options, const NmsInput& input, const NmsOutput& output,
                         const NmsShape& shape) noexcept;
+
+/// Elements that one warp holds, sorts and suppresses by itself.
+inline constexpr std::int64_t kNmsWarpBoxes = 64;
 
 /// Elements that one block holds, sorts and suppresses by itself.
 inline constexpr std::int64_t kNmsBlockBoxes = 1024;
@@ -60,9 +64,15 @@ constexpr std::int64_t triangle(std::int64_t side) {
   return side * (side + 1) / 2;
 }
 
+/// Pairs of tiles above each other in the same triangle; an odd tile of a column counts as a pair.
+constexpr std::int64_t tile_pairs(std::int64_t side) {
+  return (side + 1) * (side + 1) / 4;
+}
+
 /// Which kernels do the work once the candidates are known.
 enum class NmsPath {
-  block,   ///< greedy, one block an image, which sorts as well
+  warp,    ///< greedy, one warp an image
+  block,   ///< greedy, one block an image, which sorts as well; not for rotated boxes
   panels,  ///< greedy and weighted: a device-wide sort, then panels of sorted boxes
   soft,    ///< soft methods: one block an image, nothing sorted
   matrix   ///< matrix methods: a device-wide sort before and one after
@@ -79,6 +89,7 @@ struct NmsPlan {
   std::int64_t panels = 0;  ///< panels an image
   std::int64_t panel_boxes = 0;    ///< boxes of all panels but the last one
   std::int64_t panel_tiles = 0;    ///< mask tiles of a full panel
+  std::int64_t panel_tasks = 0;    ///< pairs of them
   std::int64_t removed_words = 0;  ///< 32-bit words of removal flags an image
 
   // Offsets of the workspace's pieces; every array is [batch, ...].
@@ -88,7 +99,9 @@ struct NmsPlan {
   std::size_t order[2] = {};       ///< uint32 [M], elements, sorted along with the keys
   std::size_t sort_temporary = 0;  ///< of the sort
   std::size_t sort_temporary_bytes = 0;
-  std::size_t boxes = 0;     ///< float32 [M, 4], corners in sorted order
+  std::size_t boxes = 0;     ///< float32 [M, 4], corners in sorted order, or the numbers of rotated
+                             ///< boxes but for their
+  std::size_t angles = 0;    ///< float32 [M]
   std::size_t classes = 0;   ///< int64 [M], in sorted order
   std::size_t removed = 0;   ///< uint32 [removed_words], by sorted position
   std::size_t mask = 0;      ///< uint64 [panel_tiles, 64], tile after tile
@@ -96,7 +109,7 @@ struct NmsPlan {
   std::size_t state = 0;     ///< NmsImageState
   std::size_t elements = 0;  ///< uint32 [M], elements in sorted order, where `order` is sorted anew
   std::size_t scores = 0;    ///< float32 [M], decayed scores
-  std::size_t overlaps = 0;  ///< float32 [M], largest metric with an earlier box
+  std::size_t overlaps = 0;  ///< float32 [M], largest metric with an earlier box; where keys[1] is
   std::size_t suppressors = 0;  ///< uint32 [M], sorted position of the box that suppresses it
   std::size_t workspace_bytes = 0;
 };

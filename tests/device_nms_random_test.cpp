@@ -1,6 +1,6 @@
 // nms() on a device against the reference, bit for bit, on random problems over all options: ties,
-// duplicates, NaN, inverted boxes, thresholds met exactly, forms of input, classes, limits,
-// formats, types. 10,000 of them; CUDET_TEST_SCALE=10 makes it 100,000.
+// duplicates, NaN, inverted and rotated boxes, thresholds met exactly, forms of input, classes,
+// limits, formats, types. 10,000 of them; CUDET_TEST_SCALE=10 makes it 100,000.
 
 #include "support/device_nms.h"
 
@@ -23,7 +23,9 @@ TEST_P(DeviceNmsRandom, EqualsTheReference) {
     SCOPED_TRACE(random.trace());
     // Most problems are small; every 50th is large enough for the panels.
     const bool large = i % 50 == 49;
-    const auto make = i % 3 == 2 ? random_method_problem : random_nms_problem;
+    const auto make = i % 10 == 7  ? random_rotated_problem
+                      : i % 3 == 2 ? random_method_problem
+                                   : random_nms_problem;
     const NmsProblem problem = make(random, large ? 1500 : (i % 5 == 4 ? 200 : 100), large ? 2 : 4);
     const DataType index_type = random.chance(0.5) ? DataType::int32 : DataType::int64;
     const StreamMode mode =

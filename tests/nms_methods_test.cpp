@@ -19,10 +19,7 @@ using Indices = std::vector<std::int64_t>;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 NmsResult run(const NmsProblem& problem) {
-  NmsResult result = make_nms_result(problem, DataType::int64);
-  const Status status = reference::nms(problem.options, problem.input(), result.output());
-  EXPECT_TRUE(status.ok()) << status.message();
-  return result;
+  return reference_result(problem, DataType::int64);
 }
 
 /// Two boxes with an IoU of 1/2, and one apart.

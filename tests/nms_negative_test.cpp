@@ -54,6 +54,12 @@ struct Call {
               out_suppressed_by.tensor()};
   }
 
+  /// The options of a call with rotated boxes.
+  NmsOptions& rotate() {
+    options.format = BoxFormat::rotated;
+    return options;
+  }
+
   bool outputs_untouched() const {
     return out_count.is_all_poison() && out_indices.is_all_poison() && out_boxes.is_all_poison() &&
            out_scores.is_all_poison() && out_classes.is_all_poison() && out_keep.is_all_poison() &&
@@ -156,10 +162,25 @@ std::vector<Row> rows_of_query() {
        "nms: max_outputs_per_class must be -1 (no limit) or more, got -5"},
       {"max_image_boxes_negative", [](Call& c) { c.input.max_image_boxes = -2; },
        "nms: max_image_boxes must be -1 (no limit) or more, got -2"},
-      {"format_unknown", [](Call& c) { c.options.format = static_cast<BoxFormat>(3); },
-       "nms: format must be xyxy, xywh or cxcywh, got 3"},
+      {"format_unknown", [](Call& c) { c.options.format = static_cast<BoxFormat>(4); },
+       "nms: format must be xyxy, xywh, cxcywh or rotated, got 4"},
       {"format_negative", [](Call& c) { c.options.format = static_cast<BoxFormat>(-1); },
-       "nms: format must be xyxy, xywh or cxcywh, got -1"},
+       "nms: format must be xyxy, xywh, cxcywh or rotated, got -1"},
+      {"rotated_angle_unit", [](Call& c) { c.rotate().angle_unit = static_cast<AngleUnit>(2); },
+       "nms: angle_unit must be degrees or radians, got 2"},
+      {"rotated_angle_direction",
+       [](Call& c) { c.rotate().angle_direction = static_cast<AngleDirection>(-1); },
+       "nms: angle_direction must be counter_clockwise or clockwise, got -1"},
+      {"rotated_metric", [](Call& c) { c.rotate().metric = OverlapMetric::giou; },
+       "nms: metric must be iou or min_area for rotated boxes, got giou"},
+      {"rotated_weighted", [](Call& c) { c.rotate().method = NmsMethod::weighted; },
+       "nms: method must not be weighted for rotated boxes, got weighted"},
+      {"rotated_legacy_offset", [](Call& c) { c.rotate().legacy_offset = true; },
+       "nms: legacy_offset must be false for rotated boxes, got true"},
+      {"rotated_reorder_corners", [](Call& c) { c.rotate().reorder_corners = true; },
+       "nms: reorder_corners must be false for rotated boxes, got true"},
+      {"rotated_boxes_of_four", [](Call& c) { c.rotate(); },
+       "nms: boxes must be [batch, n, 5], got [2, 3, 4]"},
 
       {"boxes_absent", [](Call& c) { c.input.boxes = Tensor(); },
        "nms: boxes must be given as [batch, n, 4], got none"},

@@ -18,17 +18,8 @@ namespace {
 
 using Indices = std::vector<std::int64_t>;
 
-/// Runs the problem both ways that the CPU offers, which must agree.
 NmsResult run(const NmsProblem& problem) {
-  NmsResult on_cpu = make_nms_result(problem, DataType::int64);
-  const Status cpu_status =
-      nms(problem.options, problem.input(), on_cpu.output(), Execution::cpu());
-  EXPECT_TRUE(cpu_status.ok()) << cpu_status.message();
-  NmsResult reference = make_nms_result(problem, DataType::int64);
-  const Status status = reference::nms(problem.options, problem.input(), reference.output());
-  EXPECT_TRUE(status.ok()) << status.message();
-  EXPECT_TRUE(same_result(on_cpu, reference));
-  return reference;
+  return reference_result(problem, DataType::int64);
 }
 
 class NmsOracle : public testing::TestWithParam<std::string> {
@@ -104,6 +95,27 @@ TEST_P(OpencvNmsOracle, KeepsTheSameBoxes) {
 }
 INSTANTIATE_TEST_SUITE_P(Cases, OpencvNmsOracle, testing::ValuesIn(list_cases("opencv_nms")),
                          case_test_name);
+
+class RotatedNmsOracle : public NmsOracle {};
+TEST_P(RotatedNmsOracle, KeepsTheSameBoxes) {
+  const OracleCase oracle_case = load_case("rotated_nms", GetParam());
+  const std::vector<NmsProblem> problems = problems_of("rotated_nms", oracle_case);
+  for (std::size_t i = 0; i < problems.size(); ++i) {
+    const std::string output =
+        std::string(i % 2 == 0 ? "keep_rotpos_" : "keep_rotneg_") + std::to_string(i / 2);
+    EXPECT_EQ(run(problems[i]).kept(0), oracle_case.output(output).values<std::int64_t>())
+        << output;
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Cases, RotatedNmsOracle, testing::ValuesIn(list_cases("rotated_nms")),
+                         case_test_name);
+
+class OpencvRotatedNmsOracle : public NmsOracle {};
+TEST_P(OpencvRotatedNmsOracle, KeepsTheSameBoxes) {
+  expect_kept("opencv_nms_rotated", "keep");
+}
+INSTANTIATE_TEST_SUITE_P(Cases, OpencvRotatedNmsOracle,
+                         testing::ValuesIn(list_cases("opencv_nms_rotated")), case_test_name);
 
 class SoftNmsOracle : public NmsOracle {};
 TEST_P(SoftNmsOracle, KeepsTheSameBoxesWithTheSameScores) {

@@ -19,10 +19,7 @@ namespace {
 using Indices = std::vector<std::int64_t>;
 
 NmsResult run_reference(const NmsProblem& problem) {
-  NmsResult result = make_nms_result(problem, DataType::int64);
-  const Status status = reference::nms(problem.options, problem.input(), result.output());
-  EXPECT_TRUE(status.ok()) << status.message();
-  return result;
+  return reference_result(problem, DataType::int64);
 }
 
 TEST(NmsProperty, ThresholdsMetExactly) {
@@ -50,6 +47,19 @@ TEST(NmsProperty, RandomProblemsMeetTheDefinition) {
     Random random(1000 + static_cast<std::uint64_t>(i));
     const NmsProblem problem = random_nms_problem(random, 64, 3);
     ASSERT_TRUE(is_nms_of(run_reference(problem), problem)) << random.trace();
+  }
+}
+
+TEST(NmsProperty, CpuExecutionGivesTheSameForRotatedBoxes) {
+  for (int i = 0; i < scaled(300); ++i) {
+    Random random(70000 + static_cast<std::uint64_t>(i));
+    const NmsProblem problem = random_rotated_problem(random, 100, 5);
+    NmsResult on_cpu = make_nms_result(problem, DataType::int64);
+    const Status status =
+        nms(problem.options, problem.input(), on_cpu.output(), Execution::cpu(i % 3 + 1));
+    ASSERT_TRUE(status.ok()) << status.message();
+    ASSERT_TRUE(same_result(on_cpu, run_reference(problem)))
+        << random.trace() << problem.describe();
   }
 }
 

@@ -23,10 +23,7 @@ constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 NmsResult run_reference(const NmsProblem& problem, DataType index_type = DataType::int64) {
-  NmsResult result = make_nms_result(problem, index_type);
-  const Status status = reference::nms(problem.options, problem.input(), result.output());
-  EXPECT_TRUE(status.ok()) << status.message();
-  return result;
+  return reference_result(problem, index_type);
 }
 
 Indices kept_by(const NmsProblem& problem) {

@@ -73,6 +73,30 @@ TEST(NmsWorkspaceSize, KeepsTheDocumentedBound) {
   }
 }
 
+TEST(NmsWorkspaceSize, KeepsTheDocumentedBoundWithEveryMethod) {
+  for (const NmsMethod method :
+       {NmsMethod::greedy, NmsMethod::soft_linear, NmsMethod::matrix_linear, NmsMethod::weighted}) {
+    for (const BoxFormat format : {BoxFormat::xyxy, BoxFormat::rotated}) {
+      if (method == NmsMethod::weighted && format == BoxFormat::rotated) continue;
+      for (const std::int64_t n : {1, 1024, 1025, 4097, 100000, 2147483583}) {
+        NmsOptions options;
+        options.method = method;
+        options.format = format;
+        NmsInput input = shapes(1, n, true);
+        input.boxes = Tensor(static_cast<const float*>(nullptr), {1, n, numbers_of(format)});
+        std::size_t bytes = 0;
+        ASSERT_TRUE(nms_workspace_size(options, input, &bytes).ok());
+        EXPECT_LE(static_cast<double>(bytes), 64.0 * static_cast<double>(n) + 1.1e6)
+            << to_string(method) << " " << to_string(format) << ", n " << n;
+      }
+    }
+  }
+}
+
+TEST(NmsWorkspaceSize, AHundredThousandBoxesNeedAMegabyteAndSixtyFourBytesEach) {
+  EXPECT_LE(workspace_bytes(1, 100000, true), std::size_t{64} * 100000 + (std::size_t{1} << 20));
+}
+
 TEST(NmsWorkspaceSize, DoesNotDependOnTheLimit) {
   NmsOptions options;
   std::size_t without_limit = 0;

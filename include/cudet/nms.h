@@ -22,7 +22,8 @@ namespace cudet {
 ///             arXiv:1911.08287, which proposes it for suppression)
 ///   ciou      DIoU - alpha v, v = 4 / pi^2 (atan(w2 / h2) - atan(w1 / h1))^2,
 ///             alpha = v / (1 - IoU + v)
-/// A quotient whose denominator is 0 counts as 0.
+/// A quotient whose denominator is 0 counts as 0. Rotated boxes know iou and min_area, with I
+/// within 2^-21 of the larger area of the exact one, between 0 and the smaller area, and symmetric.
 enum class OverlapMetric : std::int32_t { iou, min_area, giou, diou, ciou };
 
 /// Name of the metric as it is spelled in the enumeration, for example "min_area".
@@ -45,7 +46,7 @@ CUDET_API const char* to_string(OverlapMetric metric) noexcept;
 /// Box voting (Gidaris and Komodakis 2015, arXiv:1505.01749): greedy, but output.boxes are means,
 /// weighted with the scores, of a kept box and of those that it is the first one to suppress. Sums
 /// are in double, in the order of scores. Where they are not finite or the sum of the weights is
-/// not positive, the box stays as it is.
+/// not positive, the box stays as it is. Not for rotated boxes, whose angles have no mean.
 enum class NmsMethod : std::int32_t {
   greedy,           ///< they are dropped
   soft_linear,      ///< their scores decay
@@ -125,6 +126,9 @@ struct NmsOptions {
 
   /// True: corners are put in order first, x1 <= x2 and y1 <= y2, so that no box is inverted.
   bool reorder_corners = false;
+
+  AngleUnit angle_unit = AngleUnit::degrees;                           ///< Of rotated boxes.
+  AngleDirection angle_direction = AngleDirection::counter_clockwise;  ///< Likewise.
 };
 
 /// Boxes and scores come in one of two forms, which the rank of the scores tells apart.
@@ -133,8 +137,9 @@ struct NmsOptions {
 ///           on its own; C >= 1. Below, "box" then means such a pair. Pairs are numbered box after
 ///           box, i * C + c, whatever the layout of the scores; that number decides between equal
 ///           scores.
-/// Batches are of equal images, [batch, n, ...], or ragged: [total, ...] with all boxes of the
-/// first image, then all of the second and so on.
+/// Rotated boxes have five numbers, so that their tensors end in 5 instead of 4. Batches are of
+/// equal images, [batch, n, ...], or ragged: [total, ...] with all boxes of the first image, then
+/// all of the second and so on.
 struct NmsInput {
   Tensor boxes;    ///< [batch, n, 4] or, if dense, [batch, n, C, 4] for boxes of each class; ragged
                    ///< [total, 4] or [total, C, 4]; float32, float16 or bfloat16
@@ -163,7 +168,7 @@ struct NmsInput {
 struct NmsOutput {
   Tensor count;    ///< [batch], int32
   Tensor indices;  ///< [batch, K], int32 or int64: position of the box in its image; padding -1
-  Tensor boxes;    ///< [batch, K, 4], type of input.boxes: the input's four numbers; padding 0
+  Tensor boxes;    ///< [batch, K, 4], type of input.boxes: the input's numbers; padding 0
   Tensor scores;   ///< [batch, K], type of input.scores; decayed by soft and matrix methods;
                    ///< padding 0
   Tensor classes;  ///< [batch, K]; flat: type of input.classes, which must be given; dense: int32
@@ -177,9 +182,9 @@ struct NmsOutput {
 
 /// Bytes of device workspace that nms() needs. Reads options and the shapes and types of the input
 /// only. Pure host arithmetic, monotone in batch and n: room for the largest shape serves all
-/// smaller ones. 0 for the greedy method on images of up to 1024 scores; at most 64 bytes for each
-/// of the min(n * C, pre_nms_top_k) boxes an image that can take part + 1.1 MB an image. Errors as
-/// nms(), for options and input.
+/// smaller ones. 0 for the greedy method on images of up to 1024 scores unless boxes are rotated;
+/// at most 64 bytes for each of the min(n * C, pre_nms_top_k) boxes an image that can take part
+/// + 1.1 MB an image. Errors as nms(), for options and input.
 CUDET_API Status nms_workspace_size(const NmsOptions& options, const NmsInput& input,
                                     std::size_t* bytes) noexcept;
 
@@ -194,7 +199,9 @@ CUDET_API Status nms_workspace_size(const NmsOptions& options, const NmsInput& i
 ///               where a metric meets the threshold exactly. 16-bit inputs are widened first. In
 ///               sums of squares the last product is fused with the sum, d2 is formed from half the
 ///               sums of the differences of corners, and the arctangent is a polynomial within
-///               2 units in the last place.
+///               2 units in the last place. The area that two rotated boxes share is formed in a
+///               fixed order of float32 operations, with pairs of them for the place of one box in
+///               the system of the other.
 /// Decay         Soft and matrix methods compute in float32, one rounding an operation, and the
 ///               exponential within 1 unit in the last place: the same bits on CPU and GPU.
 ///               exp(-v_ij^2 / sigma) / exp(-m_i^2 / sigma) is formed as one exponential.
@@ -209,7 +216,7 @@ CUDET_API Status nms_workspace_size(const NmsOptions& options, const NmsInput& i
 /// Stream        Work is only enqueued: no allocation, no synchronisation, no read-back. Captured
 ///               graphs may be replayed on changed inputs.
 /// Threads       Safe to call from any number of host threads, each with its own workspace.
-/// Limits        n * C <= 2^31 - 65, batch * n * C < 2^31 on a device.
+/// Limits        n * C <= 2^31 - 65, batch * n * C < 2^31 and batch * K < 2^31 on a device.
 /// Errors        invalid_argument: a threshold or limit is out of range, a tensor is absent or has
 ///               the wrong shape, type or alignment, is given together with one that excludes it,
 ///               an output is read-only or overlaps another tensor, the workspace is too small.

@@ -89,6 +89,24 @@ inline NmsOptions opencv_nms_boxes(float score_threshold, float nms_threshold,
   return options;
 }
 
+/// cv::dnn::NMSBoxes() for rotated boxes, with the numbers of cv::RotatedRect: boxes [1, n, 5].
+inline NmsOptions opencv_nms_boxes_rotated(float score_threshold, float nms_threshold,
+                                           std::int64_t top_k = 0) noexcept {
+  NmsOptions options = opencv_nms_boxes(score_threshold, nms_threshold, top_k);
+  options.format = BoxFormat::rotated;
+  options.angle_direction = AngleDirection::clockwise;
+  return options;
+}
+
+/// nms_rotated(boxes, scores, iou_threshold) of detectron2, and with input.classes its
+/// batched_nms_rotated(). What its clipping of nearly equal boxes gets wrong is right here.
+inline NmsOptions detectron2_nms_rotated(float iou_threshold) noexcept {
+  NmsOptions options;
+  options.iou_threshold = iou_threshold;
+  options.format = BoxFormat::rotated;
+  return options;
+}
+
 /// nms(dets, thresh) of py-faster-rcnn, one class at a time; with input.classes, all of them at
 /// once. Widths and heights count one more. Equal scores are by index here and in any order there.
 inline NmsOptions py_faster_rcnn(float threshold) noexcept {

@@ -10,7 +10,8 @@ die() {
   exit 1
 }
 
-# "package what": `what` is a command or, where it ends in .h or .hpp, a header.
+# "package what": `what` is a command, a header where it ends in .h or .hpp, or python:NAME, a module
+# of the system's own Python.
 required_packages=(
   "cmake cmake"
   "g++ g++"
@@ -28,6 +29,10 @@ required_packages=(
 is_present() {
   case $1 in
     *.h | *.hpp) printf '#include <%s>\n' "$1" | g++ -E -x c++ - >/dev/null 2>&1 ;;
+    python:*)
+      /usr/bin/python3 -c "import importlib.util as u; exit(u.find_spec('${1#python:}') is None)" \
+        2>/dev/null
+      ;;
     *) command -v "$1" >/dev/null ;;
   esac
 }

@@ -2,33 +2,34 @@
 
 #include "../../cuda/device/pinned_math.h"
 
+#include <utility>
+
 namespace cudet::cpu {
 
-void BoxList::reserve(std::int64_t count) {
-  for (std::vector<float>& numbers : numbers_)
-    numbers.reserve(static_cast<std::size_t>(count));
-}
-
-void BoxList::push_back(const PairBox& box) {
-  const float numbers[6] = {box.x1, box.y1, box.x2, box.y2, box.area, box.angle};
-  for (int i = 0; i < 6; ++i)
-    numbers_[i].push_back(numbers[i]);
-}
-
-void BoxList::clear() {
-  for (std::vector<float>& numbers : numbers_)
-    numbers.clear();
+void BoxList::reserve(std::int64_t capacity) {
+  if (capacity <= capacity_) return;
+  std::vector<float> numbers(static_cast<std::size_t>(kColumns * capacity));
+  for (std::int64_t i = 0; i < kColumns; ++i) {
+    const auto column = numbers_.begin() + i * capacity_;
+    std::copy(column, column + size_, numbers.begin() + i * capacity);
+  }
+  numbers_ = std::move(numbers);
+  capacity_ = capacity;
 }
 
 PairBox BoxList::operator[](std::int64_t index) const {
-  const auto i = static_cast<std::size_t>(index);
-  return {numbers_[0][i], numbers_[1][i], numbers_[2][i],
-          numbers_[3][i], numbers_[4][i], numbers_[5][i]};
+  const BoxColumns box = columns(index);
+  return {*box.x1, *box.y1, *box.x2, *box.y2, *box.area, *box.angle};
 }
 
 BoxColumns BoxList::columns(std::int64_t first) const {
-  return {numbers_[0].data() + first, numbers_[1].data() + first, numbers_[2].data() + first,
-          numbers_[3].data() + first, numbers_[4].data() + first, numbers_[5].data() + first};
+  const float* const column = numbers_.data() + first;
+  return {column,
+          column + capacity_,
+          column + 2 * capacity_,
+          column + 3 * capacity_,
+          column + 4 * capacity_,
+          column + 5 * capacity_};
 }
 
 PairBox make_pair_box(const reference::Box& box, bool with_angle) {

@@ -5,6 +5,7 @@
 #include "nms.h"
 
 #include "../reference/nms_output.h"
+#include "../reference/nms_overlap.h"
 #include "box_columns.h"
 #include "nms_candidates.h"
 #include "parallel.h"
@@ -27,11 +28,15 @@ using reference::NmsCall;
 /// Boxes of the first stretch.
 constexpr std::size_t kFirstStretch = 4096;
 
+/// Boxes that are worth the start of a thread.
+constexpr std::size_t kBoxesPerThread = 512;
+
 /// What has been kept of one class.
 struct ClassState {
-  BoxList boxes;           ///< valid ones
-  std::int64_t count = 0;  ///< valid or not
-  float bound = 0.0f;      ///< a metric that reaches it suppresses
+  BoxList boxes;                                  ///< valid ones
+  std::vector<pinned::RotatedBox> rotated_boxes;  ///< likewise
+  std::int64_t count = 0;                         ///< valid or not
+  float bound = 0.0f;                             ///< a metric that reaches it suppresses
 };
 
 class GreedyNms {
@@ -41,11 +46,14 @@ class GreedyNms {
   std::vector<Kept> run(const std::vector<std::uint32_t>& order, int threads) {
     const auto capacity = static_cast<std::size_t>(call_.shape.capacity);
     std::vector<Kept> kept;
+    kept.reserve(std::min({capacity, order.size(), kFirstStretch}));
     std::size_t stretch = kFirstStretch;
     for (std::size_t begin = 0; begin < order.size() && kept.size() < capacity; begin += stretch) {
       if (begin != 0) stretch *= 2;
       read_candidates(order, begin, std::min(order.size(), begin + stretch));
-      if (threads > 1 && classes_.size() > 1) decide_by_class(threads);
+      const int useful_threads = static_cast<int>(
+          std::min(static_cast<std::size_t>(threads), visits_.size() / kBoxesPerThread));
+      if (useful_threads > 1 && classes_.size() > 1) decide_by_class(useful_threads);
       for (Visit& visit : visits_) {
         if (kept.size() == capacity) break;
         if (visit.kept == Decision::open) decide(visit);
@@ -103,17 +111,34 @@ class GreedyNms {
         state.count >= options.max_outputs_per_class) {
       return;
     }
-    const reference::Box& box = visit.candidate.box;
-    if (box.valid) {
-      const PairBox pair_box = make_pair_box(box, options.metric == OverlapMetric::ciou);
-      if (box_loops().overlaps_any(options.metric, state.boxes.columns(), state.boxes.size(),
-                                   pair_box, state.bound)) {
-        return;
-      }
-      state.boxes.push_back(pair_box);
+    if (visit.candidate.valid) {
+      const bool suppressed = call_.shape.rotated ? is_suppressed(visit.candidate.rotated, state)
+                                                  : is_suppressed(visit.candidate.box, state);
+      if (suppressed) return;
     }
     ++state.count;
     visit.kept = Decision::yes;
+  }
+
+  /// Whether a kept box of the class suppresses this one, which otherwise becomes one of them.
+  bool is_suppressed(const reference::Box& box, ClassState& state) const {
+    const OverlapMetric metric = call_.options.metric;
+    const PairBox pair_box = make_pair_box(box, metric == OverlapMetric::ciou);
+    if (box_loops().overlaps_any(metric, state.boxes.columns(), state.boxes.size(), pair_box,
+                                 state.bound)) {
+      return true;
+    }
+    state.boxes.push_back(pair_box);
+    return false;
+  }
+
+  bool is_suppressed(const pinned::RotatedBox& box, ClassState& state) const {
+    const bool overlaps =
+        std::any_of(state.rotated_boxes.begin(), state.rotated_boxes.end(), [&](const auto& kept) {
+          return reference::overlap_of(call_.options.metric, kept, box) >= state.bound;
+        });
+    if (!overlaps) state.rotated_boxes.push_back(box);
+    return overlaps;
   }
 
   /// Decides all of the stretch, the classes side by side.

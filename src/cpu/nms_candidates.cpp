@@ -43,54 +43,73 @@ void radix_sort(std::vector<std::uint64_t>& keys, int first_bit) {
   }
 }
 
-/// Keys of the `count` scores from element `first` on, which have the numbers `number`, `number` +
-/// `step` ... and pass the threshold.
-template <class Load>
+bool passes(float score, const NmsScoreThreshold& threshold) {
+  return score > threshold.value || (threshold.inclusive && score == threshold.value);
+}
+
+/// Scores in a row that are looked at together. Few of a head's scores pass, so that most blocks
+/// are done with one look, in vectors.
+constexpr std::int64_t kBlock = 32;
+
+/// Keys of the `count` scores, which have the numbers `number`, `number` + `step` ... and pass.
 void append_keys(std::vector<std::uint64_t>& keys, const NmsScoreThreshold& threshold,
-                 std::int64_t first, std::int64_t count, std::int64_t number, std::int64_t step,
-                 const Load& load) {
-  for (std::int64_t k = 0; k < count; ++k, number += step) {
-    const float score = load(first + k);
-    if (score > threshold.value || (threshold.inclusive && score == threshold.value)) {
-      keys.push_back(sort_key(score, number));
+                 const float* scores, std::int64_t count, std::int64_t number, std::int64_t step) {
+  for (std::int64_t block = 0; block < count; block += kBlock) {
+    const std::int64_t end = std::min(count, block + kBlock);
+    if (end == block + kBlock) {
+      int found = 0;
+      for (std::int64_t k = block; k < block + kBlock; ++k)
+        found |= static_cast<int>(scores[k] >= threshold.value);
+      if (found == 0) continue;
+    }
+    for (std::int64_t k = block; k < end; ++k) {
+      if (passes(scores[k], threshold)) keys.push_back(sort_key(scores[k], number + k * step));
     }
   }
 }
 
-template <class Load>
-void append_keys_of_image(std::vector<std::uint64_t>& keys, const NmsCall& call,
-                          const ImageRange& image, const Load& load) {
-  const NmsShape& shape = call.shape;
-  const NmsScoreThreshold threshold = raw_score_threshold(call.options);
-  if (shape.dense && call.options.score_layout == ScoreLayout::class_box) {
-    for (std::int64_t c = 0; c < shape.classes; ++c) {
-      append_keys(keys, threshold, (image.index * shape.classes + c) * shape.n, image.boxes, c,
-                  shape.classes, load);
-    }
-  } else {
-    append_keys(keys, threshold, image.first_box * shape.classes, image.boxes * shape.classes, 0, 1,
-                load);
+/// The same of 16-bit scores.
+template <class Convert>
+void append_keys(std::vector<std::uint64_t>& keys, const NmsScoreThreshold& threshold,
+                 const std::uint16_t* scores, std::int64_t count, std::int64_t number,
+                 std::int64_t step, const Convert& convert) {
+  constexpr std::int64_t kConverted = 8 * kBlock;
+  float converted[kConverted];
+  for (std::int64_t first = 0; first < count; first += kConverted) {
+    const std::int64_t part = std::min(kConverted, count - first);
+    std::transform(scores + first, scores + first + part, converted, convert);
+    append_keys(keys, threshold, converted, part, number + first * step, step);
+  }
+}
+
+void append_keys(std::vector<std::uint64_t>& keys, const NmsScoreThreshold& threshold,
+                 const Tensor& scores, std::int64_t first, std::int64_t count, std::int64_t number,
+                 std::int64_t step) {
+  switch (scores.type()) {
+    case DataType::float16:
+      return append_keys(keys, threshold, scores.data_as<std::uint16_t>() + first, count, number,
+                         step, float16_to_float);
+    case DataType::bfloat16:
+      return append_keys(keys, threshold, scores.data_as<std::uint16_t>() + first, count, number,
+                         step, bfloat16_to_float);
+    default:
+      return append_keys(keys, threshold, scores.data_as<float>() + first, count, number, step);
   }
 }
 
 std::vector<std::uint64_t> keys_of_image(const NmsCall& call, const ImageRange& image) {
   std::vector<std::uint64_t> keys;
-  const Tensor& scores = call.input.scores;
-  switch (scores.type()) {
-    case DataType::float16:
-      append_keys_of_image(keys, call, image, [data = scores.data_as<std::uint16_t>()](auto i) {
-        return float16_to_float(data[i]);
-      });
-      break;
-    case DataType::bfloat16:
-      append_keys_of_image(keys, call, image, [data = scores.data_as<std::uint16_t>()](auto i) {
-        return bfloat16_to_float(data[i]);
-      });
-      break;
-    default:
-      append_keys_of_image(keys, call, image,
-                           [data = scores.data_as<float>()](auto i) { return data[i]; });
-      break;
+  const NmsShape& shape = call.shape;
+  keys.reserve(static_cast<std::size_t>(image.boxes));
+  const NmsScoreThreshold threshold = raw_score_threshold(call.options);
+  if (shape.dense && call.options.score_layout == ScoreLayout::class_box) {
+    for (std::int64_t c = 0; c < shape.classes; ++c) {
+      append_keys(keys, threshold, call.input.scores, (image.index * shape.classes + c) * shape.n,
+                  image.boxes, c, shape.classes);
+    }
+  } else {
+    append_keys(keys, threshold, call.input.scores, image.first_box * shape.classes,
+                image.boxes * shape.classes, 0, 1);
   }
   return keys;
 }
@@ -113,7 +132,7 @@ void remove_background(std::vector<std::uint64_t>& keys, const NmsCall& call,
 }  // namespace
 
 std::vector<std::uint32_t> visiting_order(const NmsCall& call, const ImageRange& image) {
-  constexpr std::size_t kFewKeys = 1024;  // whose sorting by comparison is as fast
+  constexpr std::size_t kFewKeys = 256;  // whose sorting by comparison is as fast
   std::vector<std::uint64_t> keys = keys_of_image(call, image);
   remove_background(keys, call, image);
   const auto top_k = static_cast<std::size_t>(call.shape.top_k);

@@ -34,7 +34,9 @@ void write_slot(const NmsCall& call, std::int64_t slot, const Kept& kept) {
   const Candidate& candidate = kept.candidate;
   if (output.indices.present()) store_integer(output.indices, slot, candidate.index);
   if (output.boxes.present()) {
-    copy_elements(call.input.boxes, 4 * candidate.box_element, output.boxes, 4 * slot, 4);
+    const std::int64_t numbers = numbers_of(call.options.format);
+    copy_elements(call.input.boxes, numbers * candidate.box_element, output.boxes, numbers * slot,
+                  numbers);
   }
   if (output.scores.present()) {
     const bool changed = decays_scores(call.options.method) ||
@@ -64,10 +66,12 @@ void write_mean(const NmsCall& call, std::int64_t slot, const std::vector<Candid
     store_real(call.output.boxes, 4 * slot + i, static_cast<float>(sums[i] / weights));
 }
 
-void write_padding(const NmsOutput& output, std::int64_t slot) {
+void write_padding(const NmsCall& call, std::int64_t slot) {
+  const NmsOutput& output = call.output;
+  const std::int64_t numbers = numbers_of(call.options.format);
   if (output.indices.present()) store_integer(output.indices, slot, -1);
-  for (int i = 0; i < 4 && output.boxes.present(); ++i) {
-    store_real(output.boxes, 4 * slot + i, 0.0f);
+  for (std::int64_t i = 0; i < numbers && output.boxes.present(); ++i) {
+    store_real(output.boxes, numbers * slot + i, 0.0f);
   }
   if (output.scores.present()) store_real(output.scores, slot, 0.0f);
   if (output.classes.present()) store_integer(output.classes, slot, -1);
@@ -150,7 +154,7 @@ void write_image(const NmsCall& call, const ImageRange& image,
     if (k < count) {
       write_slot(call, first_slot + k, kept[static_cast<std::size_t>(k)]);
     } else {
-      write_padding(output, first_slot + k);
+      write_padding(call, first_slot + k);
     }
   }
   if (call.options.method == NmsMethod::weighted) write_means(call, first_slot, candidates, kept);

@@ -6,7 +6,7 @@
 namespace cudet::reference {
 namespace {
 
-Box candidate_box(const NmsOptions& options, const Tensor& boxes, std::int64_t index) {
+Box corners_of(const NmsOptions& options, const Tensor& boxes, std::int64_t index) {
   if (!options.reorder_corners) return box_at(boxes, index, options.format, options.legacy_offset);
   Box box = box_at(boxes, index, options.format, false);
   if (box.x2 < box.x1) std::swap(box.x1, box.x2);
@@ -17,6 +17,16 @@ Box candidate_box(const NmsOptions& options, const Tensor& boxes, std::int64_t i
   }
   box.valid = has_valid_corners(box);
   return box;
+}
+
+void read_rotated_box(const NmsOptions& options, const Tensor& boxes, Candidate& candidate) {
+  float numbers[5];
+  for (std::int64_t i = 0; i < 5; ++i)
+    numbers[i] = real_at(boxes, 5 * candidate.box_element + i);
+  const auto& [cx, cy, width, height, angle] = numbers;
+  candidate.valid = pinned::is_valid_rotated_box(cx, cy, width, height, angle);
+  candidate.rotated = pinned::make_rotated_box(cx, cy, width, height, angle, options.angle_unit,
+                                               options.angle_direction);
 }
 
 }  // namespace
@@ -54,7 +64,12 @@ Candidate element_of(const NmsOptions& options, const NmsInput& input, const Nms
     element.class_id = integer_at(input.classes, image.first_box + i);
   }
   element.score = real_at(input.scores, element.score_element);
-  element.box = candidate_box(options, input.boxes, element.box_element);
+  if (shape.rotated) {
+    read_rotated_box(options, input.boxes, element);
+  } else {
+    element.box = corners_of(options, input.boxes, element.box_element);
+    element.valid = element.box.valid;
+  }
   return element;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cudet/nms.h>
 
+#include "../../cuda/device/rotated_box.h"
 #include "../nms_plan.h"
 #include "box.h"
 
@@ -26,7 +27,9 @@ struct Candidate {
   std::int64_t box_element;  ///< which of the boxes in memory it has
   std::int64_t score_element;  ///< which of the scores in memory
   float score;                 ///< as it is stored: not activated
-  Box box;
+  Box box;                     ///< where boxes are not rotated
+  pinned::RotatedBox rotated;  ///< where they are
+  bool valid;                  ///< of either
 };
 
 ImageRange image_range(const NmsInput& input, const NmsShape& shape, std::int64_t image);

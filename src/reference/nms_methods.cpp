@@ -17,9 +17,15 @@ bool exceeds(const NmsCall& call, float value, const Candidate& other) {
   return value > threshold || (call.options.suppress_equal && value == threshold);
 }
 
+float overlap_of_candidates(const NmsCall& call, const Candidate& a, const Candidate& b) {
+  const OverlapMetric metric = call.options.metric;
+  return call.shape.rotated ? overlap_of(metric, a.rotated, b.rotated)
+                            : overlap_of(metric, a.box, b.box);
+}
+
 /// The metric, and 0 for an invalid box.
 float metric_of(const NmsCall& call, const Candidate& a, const Candidate& b) {
-  return a.box.valid && b.box.valid ? overlap_of(call.options.metric, a.box, b.box) : 0.0f;
+  return a.valid && b.valid ? overlap_of_candidates(call, a, b) : 0.0f;
 }
 
 /// Counts kept boxes by class, and knows when a class has no room.
@@ -62,8 +68,8 @@ float activated_score(const NmsOptions& options, float score) {
 }
 
 bool suppresses(const NmsCall& call, const Candidate& kept, const Candidate& other) {
-  if (!share_class(call, kept, other) || !kept.box.valid || !other.box.valid) return false;
-  return exceeds(call, overlap_of(call.options.metric, kept.box, other.box), other);
+  if (!share_class(call, kept, other) || !kept.valid || !other.valid) return false;
+  return exceeds(call, overlap_of_candidates(call, kept, other), other);
 }
 
 std::vector<Kept> keep_greedily(const NmsCall& call, const std::vector<Candidate>& candidates) {

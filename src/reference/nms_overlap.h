@@ -4,6 +4,7 @@
 #include <cudet/nms.h>
 
 #include "../../cuda/device/pinned_math.h"
+#include "../../cuda/device/rotated_box.h"
 #include "box.h"
 
 #include <algorithm>
@@ -50,6 +51,13 @@ inline float overlap_of(OverlapMetric metric, const Box& a, const Box& b) {
   const float v = 0.405284735f * (difference * difference);  // 4 / pi^2
   const float alpha = quotient(v, 1.0f - iou + v);
   return diou - alpha * v;
+}
+
+/// The metric of two valid rotated boxes.
+inline float overlap_of(OverlapMetric metric, const pinned::RotatedBox& a,
+                        const pinned::RotatedBox& b) {
+  if (metric == OverlapMetric::iou) return pinned::rotated_iou(a, b);
+  return quotient(pinned::rotated_intersection(a, b), std::min(a.area, b.area));
 }
 
 }  // namespace cudet::reference

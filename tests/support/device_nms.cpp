@@ -76,13 +76,6 @@ NmsResult DeviceNms::download() const {
           out_suppressed_by_.download()};
 }
 
-NmsResult reference_result(const NmsProblem& problem, DataType index_type) {
-  NmsResult result = make_nms_result(problem, index_type);
-  const Status status = reference::nms(problem.options, problem.input(), result.output());
-  EXPECT_TRUE(status.ok()) << status.message();
-  return result;
-}
-
 void expect_on_device(const NmsProblem& problem, const NmsResult& expected, StreamMode mode,
                       std::size_t offset_steps, std::size_t workspace_offset) {
   DeviceNms device(problem, expected.indices.type(), offset_steps, workspace_offset);

@@ -35,9 +35,6 @@ class DeviceNms {
   std::unique_ptr<Workspace> workspace_;
 };
 
-/// What the reference gives for `problem`, checked for success.
-NmsResult reference_result(const NmsProblem& problem, DataType index_type = DataType::int32);
-
 /// Runs the problem on the device in `mode` and compares every run with `expected`, bit for bit.
 void expect_on_device(const NmsProblem& problem, const NmsResult& expected, StreamMode mode,
                       std::size_t offset_steps = 0, std::size_t workspace_offset = 1);

@@ -7,8 +7,9 @@ namespace {
 
 /// Boxes, scores and labels of one image.
 NmsProblem flat_problem(const OracleCase& oracle_case) {
+  const auto numbers = oracle_case.input("boxes").shape().back();  // of a box
   NmsProblem problem = make_nms_problem(oracle_case.input("boxes").values<float>(),
-                                        oracle_case.input("scores").values<float>(), 0.5f);
+                                        oracle_case.input("scores").values<float>(), 0.5f, numbers);
   if (oracle_case.has_input("labels")) {
     problem.classes = HostTensor::of_integers(DataType::int64, {1, problem.n()},
                                               oracle_case.input("labels").values<std::int64_t>());
@@ -22,6 +23,18 @@ std::vector<NmsProblem> torchvision_problems(const OracleCase& oracle_case,
   for (const double threshold : oracle_case.parameter<std::vector<double>>("iou_thresholds")) {
     problems.push_back(flat_problem(oracle_case));
     problems.back().options = preset(static_cast<float>(threshold));
+  }
+  return problems;
+}
+
+/// For each threshold both senses of the angle, OpenCV's first.
+std::vector<NmsProblem> rotated_problems(const OracleCase& oracle_case) {
+  std::vector<NmsProblem> problems;
+  for (NmsProblem& problem : torchvision_problems(oracle_case, detectron2_nms_rotated)) {
+    problem.options.angle_direction = AngleDirection::clockwise;
+    problems.push_back(problem);
+    problem.options.angle_direction = AngleDirection::counter_clockwise;
+    problems.push_back(problem);
   }
   return problems;
 }
@@ -82,8 +95,9 @@ NmsProblem matrix_problem(const OracleCase& oracle_case) {
 }  // namespace
 
 std::vector<std::string> nms_families() {
-  return {"nms",      "batched_nms",     "onnx_nms",  "opencv_nms",
-          "soft_nms", "opencv_soft_nms", "matrix_nms"};
+  return {"nms",        "batched_nms", "onnx_nms",
+          "opencv_nms", "soft_nms",    "opencv_soft_nms",
+          "matrix_nms", "rotated_nms", "opencv_nms_rotated"};
 }
 
 std::vector<NmsProblem> problems_of(const std::string& family, const OracleCase& oracle_case) {
@@ -93,6 +107,13 @@ std::vector<NmsProblem> problems_of(const std::string& family, const OracleCase&
   if (family == "soft_nms") return {soft_problem(oracle_case)};
   if (family == "opencv_soft_nms") return {opencv_soft_problem(oracle_case)};
   if (family == "matrix_nms") return {matrix_problem(oracle_case)};
+  if (family == "rotated_nms") return rotated_problems(oracle_case);
+  if (family == "opencv_nms_rotated") {
+    NmsProblem problem = flat_problem(oracle_case);
+    problem.options = opencv_nms_boxes_rotated(oracle_case.parameter<float>("score_threshold"),
+                                               oracle_case.parameter<float>("nms_threshold"));
+    return {problem};
+  }
   // With an eta below 1 OpenCV lowers the threshold from box to box.
   if (oracle_case.parameter<double>("eta") != 1.0) return {};
   NmsProblem problem = flat_problem(oracle_case);

@@ -1,5 +1,6 @@
 #include "nms_problem.h"
 
+#include "../../cuda/device/rotated_box.h"
 #include "nms_definition.h"
 
 #include <algorithm>
@@ -108,11 +109,11 @@ std::string NmsProblem::describe() const {
 }
 
 NmsProblem make_nms_problem(const std::vector<float>& boxes, const std::vector<float>& scores,
-                            float iou_threshold) {
+                            float iou_threshold, std::int64_t numbers) {
   NmsProblem problem;
   problem.options.iou_threshold = iou_threshold;
   const auto n = static_cast<std::int64_t>(scores.size());
-  problem.boxes = HostTensor::of_reals(DataType::float32, {1, n, 4}, boxes);
+  problem.boxes = HostTensor::of_reals(DataType::float32, {1, n, numbers}, boxes);
   problem.scores = HostTensor::of_reals(DataType::float32, {1, n}, scores);
   return problem;
 }
@@ -145,7 +146,8 @@ NmsResult make_nms_result(const NmsProblem& problem, DataType index_type) {
   NmsResult result;
   result.count = HostTensor(DataType::int32, {batch});
   result.indices = HostTensor(index_type, {batch, slots});
-  result.boxes = HostTensor(problem.boxes.type(), {batch, slots, 4});
+  result.boxes =
+      HostTensor(problem.boxes.type(), {batch, slots, numbers_of(problem.options.format)});
   result.scores = HostTensor(problem.scores.type(), {batch, slots});
   if (problem.dense() || problem.classes.present()) {
     result.classes =
@@ -174,6 +176,18 @@ testing::AssertionResult same_result(const NmsResult& got, const NmsResult& expe
     if (!same) return testing::AssertionFailure() << names[i] << ": " << same.message();
   }
   return testing::AssertionSuccess();
+}
+
+NmsResult reference_result(const NmsProblem& problem, DataType index_type) {
+  NmsResult expected = make_nms_result(problem, index_type);
+  Status status = reference::nms(problem.options, problem.input(), expected.output());
+  EXPECT_TRUE(status.ok()) << status.message();
+  constexpr int kThreads = 2;
+  NmsResult on_cpu = make_nms_result(problem, index_type);
+  status = nms(problem.options, problem.input(), on_cpu.output(), Execution::cpu(kThreads));
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_TRUE(same_result(on_cpu, expected)) << problem.describe() << ", the CPU mode";
+  return expected;
 }
 
 NmsProblem random_flat_problem(Random& random, std::int64_t largest_n, std::int64_t largest_batch) {
@@ -356,6 +370,57 @@ NmsProblem random_method_problem(Random& random, std::int64_t largest_n,
   if (decays && options.metric != OverlapMetric::iou) {
     options.metric = OverlapMetric::min_area;
     options.iou_threshold = std::fabs(options.iou_threshold);
+  }
+  return problem;
+}
+
+namespace {
+
+pinned::RotatedBox rotated_box_of(const NmsProblem& problem, std::int64_t box) {
+  const auto first = static_cast<std::size_t>(5 * box);
+  const NmsOptions& options = problem.options;
+  return pinned::make_rotated_box(problem.boxes.real(first), problem.boxes.real(first + 1),
+                                  problem.boxes.real(first + 2), problem.boxes.real(first + 3),
+                                  problem.boxes.real(first + 4), options.angle_unit,
+                                  options.angle_direction);
+}
+
+}  // namespace
+
+NmsProblem random_rotated_problem(Random& random, std::int64_t largest_n,
+                                  std::int64_t largest_batch) {
+  NmsProblem problem = random_method_problem(random, largest_n, largest_batch);
+  NmsOptions& options = problem.options;
+  if (options.method == NmsMethod::weighted) options.method = NmsMethod::greedy;
+  options.format = BoxFormat::rotated;
+  options.legacy_offset = false;
+  options.reorder_corners = false;
+  options.metric = random.chance(0.8) ? OverlapMetric::iou : OverlapMetric::min_area;
+  options.iou_threshold = std::min(std::fabs(options.iou_threshold), 1.0f);
+  options.angle_unit = random.chance(0.7) ? AngleUnit::degrees : AngleUnit::radians;
+  options.angle_direction = static_cast<AngleDirection>(random.integer(0, 1));
+
+  std::vector<std::int64_t> shape = problem.boxes.shape();
+  std::int64_t count = 1;
+  for (std::size_t i = 0; i + 1 < shape.size(); ++i)
+    count *= shape[i];
+  shape.back() = 5;
+  const auto distribution = static_cast<BoxDistribution>(random.integer(0, kBoxDistributions - 1));
+  const std::vector<float> boxes = random_boxes(random, distribution, count, BoxFormat::cxcywh);
+  const bool few_angles = random.chance(0.3);
+  std::vector<float> numbers;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+    numbers.insert(numbers.end(), boxes.begin() + static_cast<std::ptrdiff_t>(4 * i),
+                   boxes.begin() + static_cast<std::ptrdiff_t>(4 * i + 4));
+    numbers.push_back(few_angles
+                          ? random.pick(std::vector<float>{0.0f, 45.0f, -90.0f, 1e6f, kInfinity})
+                          : random.uniform_float(-200.0f, 200.0f));
+  }
+  problem.boxes = HostTensor::of_reals(problem.boxes.type(), shape, numbers);
+  if (count > 1 && options.metric == OverlapMetric::iou && random.chance(0.5)) {
+    const float iou = pinned::rotated_iou(rotated_box_of(problem, random.integer(0, count - 1)),
+                                          rotated_box_of(problem, random.integer(0, count - 1)));
+    if (iou > 0.0f) options.iou_threshold = iou;  // met exactly
   }
   return problem;
 }

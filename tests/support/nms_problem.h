@@ -47,9 +47,9 @@ struct NmsProblem {
   std::string describe() const;
 };
 
-/// A problem of one image, float32, without classes and counts.
+/// A problem of one image, float32, without classes and counts; boxes of 4 or 5 numbers.
 NmsProblem make_nms_problem(const std::vector<float>& boxes, const std::vector<float>& scores,
-                            float iou_threshold);
+                            float iou_threshold, std::int64_t numbers = 4);
 
 struct NmsResult {
   HostTensor count, indices, boxes, scores, classes, keep, suppressed_by;
@@ -67,6 +67,9 @@ NmsResult make_nms_result(const NmsProblem& problem, DataType index_type = DataT
 /// All outputs bit for bit.
 testing::AssertionResult same_result(const NmsResult& got, const NmsResult& expected);
 
+/// What the reference gives for `problem`, checked for success. The CPU mode must give the same.
+NmsResult reference_result(const NmsProblem& problem, DataType index_type = DataType::int32);
+
 /// Greedy problems: options, forms of input, types, formats, limits and thresholds at random, with
 /// thresholds that are met exactly among them; at most `largest_n` boxes an image and
 /// `largest_batch` images.
@@ -75,6 +78,10 @@ NmsProblem random_nms_problem(Random& random, std::int64_t largest_n, std::int64
 /// The same with any method.
 NmsProblem random_method_problem(Random& random, std::int64_t largest_n,
                                  std::int64_t largest_batch);
+
+/// The same with rotated boxes and the methods that know them.
+NmsProblem random_rotated_problem(Random& random, std::int64_t largest_n,
+                                  std::int64_t largest_batch);
 
 /// Multiplies boxes of ordinary size by a power of two, so that their areas are subnormal or close
 /// to it, or close to the largest number.

@@ -1,4 +1,4 @@
-// Bitonic sort of 64-bit keys held by one block, two keys a thread (Batcher 1968).
+// Bitonic sort of 64-bit keys held by a warp or a block, two keys a thread (Batcher 1968).
 //
 // Warp w holds positions 64 w ... 64 w + 63: lane l the positions 64 w + l (first) and
 // 64 w + 32 + l (second). Steps over a distance of up to 16 are shuffles, of 32 a comparison within
@@ -19,15 +19,13 @@ __device__ __forceinline__ SortKey keep_one(SortKey own, SortKey other, bool kee
   return (own < other) == keep_smaller ? own : other;
 }
 
-/// Sorts the 2 * blockDim.x keys of the block in ascending order; blockDim.x is a power of two from
-/// 32 on. `exchange` is shared memory for 4 * blockDim.x keys, which other threads may still read
-/// when this returns. All threads of the block take part; with more than one warp there are
-/// barriers.
-__device__ inline void sort_block(SortKey& first, SortKey& second, SortKey* exchange) {
-  const unsigned lane = threadIdx.x % kWarpSize;
-  const unsigned first_position = 2 * (threadIdx.x - lane) + lane;
+/// Sorts `keys` keys, of which thread `thread` of those that hold them has these two; `keys` is a
+/// power of two from 64 on.
+__device__ __forceinline__ void sort_keys(SortKey& first, SortKey& second, unsigned thread,
+                                          unsigned keys, SortKey* exchange) {
+  const unsigned lane = thread % kWarpSize;
+  const unsigned first_position = 2 * (thread - lane) + lane;
   const unsigned second_position = first_position + kWarpSize;
-  const unsigned keys = 2 * blockDim.x;
   unsigned buffer = 0;
   for (unsigned length = 2; length <= keys; length *= 2) {
     // Runs of `length` keys become sorted, upwards and downwards in turn.
@@ -60,6 +58,19 @@ __device__ inline void sort_block(SortKey& first, SortKey& second, SortKey* exch
       second = keep_one(second, other_second, lower == second_up);
     }
   }
+}
+
+/// Sorts the 2 * blockDim.x keys of the block in ascending order; blockDim.x is a power of two from
+/// 32 on. `exchange` is shared memory for 4 * blockDim.x keys, which other threads may still read
+/// when this returns. All threads of the block take part; with more than one warp there are
+/// barriers.
+__device__ inline void sort_block(SortKey& first, SortKey& second, SortKey* exchange) {
+  sort_keys(first, second, threadIdx.x, 2 * blockDim.x, exchange);
+}
+
+/// Sorts the 64 keys of the warp in ascending order.
+__device__ __forceinline__ void sort_warp(SortKey& first, SortKey& second) {
+  sort_keys(first, second, threadIdx.x % kWarpSize, 2 * kWarpSize, nullptr);
 }
 
 }  // namespace cudet::device

@@ -1,0 +1,89 @@
+// The sums of grad_weight and grad_bias over blocks: each block stores what it has for its group of
+// channels, the last one of a group to arrive adds in the order of the blocks.
+#pragma once
+
+#include "depthwise_conv_backward_parameters.cuh"
+#include "device/shared_memory.cuh"
+#include "device/warp.cuh"
+
+#include <cuda_runtime.h>
+
+namespace cudet::device {
+
+/// A block works for one group of channels, and for one of `splits` shares of the images.
+struct WeightReduction {
+  float* partials;    ///< [splits, groups, kernel_h kernel_w + 1, channels of a group]
+  unsigned* arrived;  ///< [groups] blocks that have stored theirs; not used with one split
+  void* grad_weight;  ///< null: not wanted
+  void* grad_bias;    ///< null: not wanted
+  DataType weight_type, bias_type;
+  unsigned groups, splits;
+};
+
+struct GradWeightParameters {
+  DepthwiseGeometry geometry;
+  GradientSource gradient;
+  const void* x;  ///< null: grad_bias alone is wanted
+  WeightReduction reduction;
+  long long share;  ///< pieces of all images, or rows of outputs, that a split has
+  int strip_rows, strips, column_groups;  ///< of the window kernels
+  bool vectors;  ///< rows begin at multiples of four elements, and so does the padded window
+};
+
+/// Channels that a block works for: lanes are channels where these are the neighbours in memory.
+template <bool kChannelsLast>
+constexpr unsigned kGroupChannels = kChannelsLast ? 32 : 1;
+
+/// Where the block's sums go: those of tap t and the group's channel k to [t kGroupChannels + k].
+template <bool kChannelsLast>
+__device__ __forceinline__ float* block_partials(const GradWeightParameters& parameters) {
+  const DepthwiseGeometry& geometry = parameters.geometry;
+  const unsigned sums = (static_cast<unsigned>(geometry.kernel_h * geometry.kernel_w) + 1) *
+                        kGroupChannels<kChannelsLast>;
+  return parameters.reduction.partials + static_cast<std::size_t>(blockIdx.x) * sums;
+}
+
+/// Run by all threads of a block after it has stored its sums.
+template <bool kChannelsLast>
+__device__ __forceinline__ void finish_weights(const GradWeightParameters& parameters) {
+  const WeightReduction& reduction = parameters.reduction;
+  const DepthwiseGeometry& geometry = parameters.geometry;
+  constexpr unsigned kChannels = kGroupChannels<kChannelsLast>;
+  const unsigned group = blockIdx.x % reduction.groups;
+  CUDET_SHARED(bool, is_last);
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    is_last =
+        reduction.splits == 1 || atomicAdd(reduction.arrived + group, 1u) == reduction.splits - 1;
+  }
+  __syncthreads();
+  if (!is_last) return;
+  __threadfence();
+  const auto taps = static_cast<unsigned>(geometry.kernel_h * geometry.kernel_w);
+  const unsigned sums = (taps + 1) * kChannels;
+  const std::size_t step = static_cast<std::size_t>(reduction.groups) * sums;
+  for (unsigned i = threadIdx.x; i < sums; i += blockDim.x) {
+    const unsigned tap = i / kChannels;
+    const unsigned channel = group * kChannels + i % kChannels;
+    if (channel >= static_cast<unsigned>(geometry.out_channels)) continue;
+    // Past the first-level cache, which does not see what other blocks have written.
+    const float* partial = reduction.partials + static_cast<std::size_t>(group) * sums + i;
+    double sum = 0.0;
+#pragma unroll 4
+    for (unsigned split = 0; split < reduction.splits; ++split) {
+      sum += static_cast<double>(__ldcg(partial));
+      partial += step;
+    }
+    if (tap < taps) {
+      if (reduction.grad_weight == nullptr) continue;
+      const long long index = static_cast<long long>(channel) * geometry.weight_channel +
+                              static_cast<long long>(tap) * geometry.weight_tap;
+      store_real(reduction.grad_weight, reduction.weight_type, index, static_cast<float>(sum));
+    } else if (reduction.grad_bias != nullptr) {
+      store_real(reduction.grad_bias, reduction.bias_type, channel, static_cast<float>(sum));
+    }
+  }
+}
+
+}  // namespace cudet::device

@@ -1,0 +1,159 @@
+// Which kernels compute the gradients of a depthwise convolution, on which threads.
+#include "depthwise_conv_backward_plan.h"
+
+#include "check.h"
+#include "workspace_layout.h"
+
+#include <algorithm>
+
+namespace cudet {
+namespace {
+
+constexpr const char* kOperation = "depthwise_conv_backward";
+
+/// Threads that fill a large device; more of them are only worth their cost in longer work.
+constexpr std::int64_t kWantedThreads = std::int64_t{1} << 16;
+
+/// Of a strip. Shorter ones would pay too much for the rows where they meet; larger kernels take
+/// longer ones.
+constexpr std::int64_t kFewestRows = 8;
+constexpr std::int64_t kMostRows = 56;
+
+/// Sums of more blocks than there are groups, in elements: 8 MB.
+constexpr std::int64_t kMostExtraSums = std::int64_t{1} << 21;
+
+std::int64_t divide_up(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+/// Whether a window that slides down in registers takes the kernel: its code is made for each size.
+bool has_window(const DepthwiseConvShape& shape) {
+  const int k = shape.kernel_h;
+  return k == shape.kernel_w && (k == 3 || k == 5 || k == 7) && shape.stride_h == shape.stride_w &&
+         shape.stride_h <= 2 && shape.dilation_h == 1 && shape.dilation_w == 1;
+}
+
+DepthwiseConvKernel window_of(const DepthwiseConvShape& shape) {
+  return shape.layout == ImageLayout::nchw ? DepthwiseConvKernel::rows
+                                           : DepthwiseConvKernel::channels;
+}
+
+Status choose(const DepthwiseConvShape& shape, DepthwiseConvKernel forced, bool takes_window,
+              DepthwiseConvKernel* kernel) {
+  const DepthwiseConvKernel best = takes_window ? window_of(shape) : DepthwiseConvKernel::generic;
+  *kernel = forced == DepthwiseConvKernel::automatic ? best : forced;
+  if (*kernel == best || *kernel == DepthwiseConvKernel::generic) return Status();
+  return Status::error(StatusCode::unsupported, "%s: kernel %s does not take this call", kOperation,
+                       to_string(forced));
+}
+
+/// Cuts planes of `rows` and `columns` so that a device is full, if that leaves strips of enough
+/// rows.
+DepthwiseStrips cut(std::int64_t rows, std::int64_t columns, std::int64_t group_columns,
+                    std::int64_t planes, int kernel) {
+  const std::int64_t groups = divide_up(columns, group_columns);
+  const std::int64_t fewest = divide_up(rows, kMostRows);
+  const std::int64_t most = rows / std::max<std::int64_t>(kFewestRows, 2 * (kernel + 1));
+  const std::int64_t wanted = kWantedThreads / std::max<std::int64_t>(planes * groups, 1);
+  const std::int64_t count =
+      std::max<std::int64_t>({std::min(wanted, most), fewest, std::int64_t{1}});
+  DepthwiseStrips strips;
+  strips.rows = static_cast<int>(std::max<std::int64_t>(divide_up(rows, count), 1));
+  strips.count = static_cast<int>(divide_up(rows, strips.rows));
+  strips.column_groups = static_cast<int>(groups);
+  return strips;
+}
+
+void plan_grad_x(DepthwiseConvBackwardPlan* plan) {
+  const DepthwiseConvShape& shape = plan->shape;
+  if (plan->kernels.grad_x == DepthwiseConvKernel::generic) return;
+  // A thread's first column, with the padding, is the kernel's half up to a multiple of the stride:
+  // then its taps are the same in all threads.
+  const int half = shape.kernel_w / 2;
+  const int offset = static_cast<int>(shape.pad_left) - half;
+  const int stride = static_cast<int>(shape.stride_w);
+  plan->column_shift = offset & (stride - 1);
+  plan->gradient_shift = (offset - plan->column_shift) / stride;
+  plan->data =
+      cut(shape.h, shape.w + plan->column_shift, 4 * stride, shape.n * shape.c, shape.kernel_h);
+}
+
+/// Blocks of grad_weight and grad_bias, and the room for their sums, in elements; that is monotone
+/// in every size, although the number of blocks is not.
+std::int64_t plan_grad_weight(DepthwiseConvBackwardPlan* plan) {
+  constexpr std::int64_t kLanes = 32;
+  const DepthwiseConvShape& shape = plan->shape;
+  const bool channels_last = shape.layout == ImageLayout::nhwc;
+  const bool window = plan->kernels.grad_weight != DepthwiseConvKernel::generic;
+  plan->weight = cut(shape.oh, shape.ow, 4, shape.n * shape.out_channels(), shape.kernel_h);
+  const std::int64_t pieces =
+      window ? shape.n * plan->weight.count * plan->weight.column_groups : shape.n * shape.oh;
+  const std::int64_t most_pieces =
+      shape.n * divide_up(shape.oh, kFewestRows) * divide_up(shape.ow, 4);
+  plan->groups = channels_last ? divide_up(shape.out_channels(), kLanes) : shape.out_channels();
+  plan->weight_threads = 256;
+  if (window && !channels_last) {
+    plan->weight_threads =
+        static_cast<int>(kLanes * std::clamp<std::int64_t>(divide_up(pieces, kLanes), 1, 4));
+  }
+  const std::int64_t sums =
+      (std::int64_t{shape.kernel_h} * shape.kernel_w + 1) * (channels_last ? kLanes : 1);
+  const std::int64_t most_blocks = 4 * kWantedThreads / (channels_last ? 256 : kLanes);
+  const std::int64_t extra =
+      std::min(4 * kWantedThreads / plan->weight_threads, kMostExtraSums / sums);
+  const std::int64_t workers = !window ? 1 : channels_last ? 8 : plan->weight_threads;
+  const std::int64_t splits = std::max<std::int64_t>(
+      std::min({extra / plan->groups, divide_up(pieces, workers), most_pieces}), 1);
+  // Whole rounds of a block's threads: the last split may have less to do, but no other.
+  plan->share = workers * divide_up(pieces, workers * splits);
+  plan->splits =
+      std::max<std::int64_t>(divide_up(pieces, std::max<std::int64_t>(plan->share, 1)), 1);
+  const std::int64_t most_sums = plan->groups * sums + std::min(most_blocks * sums, kMostExtraSums);
+  const std::int64_t group_sums = std::max<std::int64_t>(most_pieces, 1) * sums;
+  return group_sums >= most_sums / plan->groups ? most_sums : group_sums * plan->groups;
+}
+
+}  // namespace
+
+Status make_depthwise_conv_backward_plan(const DepthwiseConvShape& shape,
+                                         const DepthwiseConvOptions& options,
+                                         const DepthwiseConvBackwardInput& input,
+                                         const DepthwiseConvBackwardOutput& output,
+                                         DepthwiseConvBackwardPlan* plan) noexcept {
+  CUDET_RETURN_IF_ERROR(check_depthwise_conv_limits(kOperation, shape));
+  *plan = DepthwiseConvBackwardPlan();
+  plan->shape = shape;
+  const bool activated = options.activation != Activation::none;
+  plan->recomputes = activated && !input.pre_activation.present();
+  const bool with_weight = output.grad_weight.present() || output.grad_bias.present();
+  DepthwiseConvBackwardKernels& kernels = plan->kernels;
+  if (output.grad_x.present()) {
+    const bool takes_window = has_window(shape) && shape.multiplier == 1;
+    CUDET_RETURN_IF_ERROR(choose(shape, options.kernel, takes_window, &kernels.grad_x));
+  }
+  if (with_weight) {
+    CUDET_RETURN_IF_ERROR(choose(shape, options.kernel, has_window(shape), &kernels.grad_weight));
+  }
+  if (shape.out_channels() == 0) return Status();
+  // The generic kernels read every element once a tap, too often for the activation's slope.
+  plan->gradient_pass =
+      activated && (plan->recomputes || kernels.grad_x == DepthwiseConvKernel::generic ||
+                    kernels.grad_weight == DepthwiseConvKernel::generic);
+  WorkspaceLayout layout;
+  if (output.grad_x.present()) plan_grad_x(plan);
+  if (with_weight) {
+    plan->partials = layout.add(plan_grad_weight(plan), sizeof(float));
+    plan->arrived = layout.add(plan->groups, sizeof(unsigned));
+  }
+  if (plan->gradient_pass) {
+    plan->gradient =
+        layout.add(shape.n * shape.out_channels() * shape.oh * shape.ow, sizeof(float));
+  }
+  if (!layout.ok()) {
+    return Status::error(StatusCode::invalid_argument, "%s: grad_output is too large", kOperation);
+  }
+  plan->workspace_bytes = layout.total();
+  return Status();
+}
+
+}  // namespace cudet
