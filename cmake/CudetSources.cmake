@@ -18,6 +18,7 @@ set(cudet_host_sources
     src/cpu/depthwise_loops_x86_64_v4.cpp
     src/cpu/focal_loops_generic.cpp
     src/cpu/focal_loops_x86_64_v3.cpp
+    src/cpu/focal_loops_x86_64_v4.cpp
     src/cpu/focal_loss_sigmoid.cpp
     src/cpu/focal_loss_softmax.cpp
     src/cpu/iou.cpp
