@@ -4,39 +4,17 @@
 
 #include <immintrin.h>
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f")
-#endif
-
-namespace cudet::cpu {
-namespace {
-
-constexpr int kWidth = 16;
-#include "floats.inc"
-
-Floats multiply_add(Floats a, Floats b, Floats c) {
-  return _mm512_fmadd_ps(a, b, c);
-}
+#include "x86_64_v4_begin.inc"
 
 #include "depthwise_loops.inc"
 
-}  // namespace
-}  // namespace cudet::cpu
-
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "x86_64_end.inc"
 
 namespace cudet::cpu {
 
 const DepthwiseLoops* x86_64_v4_depthwise_loops() noexcept {
   static constexpr DepthwiseLoops kLoops = make_depthwise_loops("x86-64-v4");
-  const bool supported = __builtin_cpu_supports("avx512f");
+  const bool supported = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
   return supported ? &kLoops : nullptr;
 }
 
