@@ -41,6 +41,7 @@ __device__ __forceinline__ int position_in_block(int k) {
 __device__ __forceinline__ void rank_by_score(const NmsArguments& arguments, const NmsImage& image,
                                               SortKey* exchange, BlockCandidate* mine) {
   SortKey keys[2];
+#pragma unroll
   for (unsigned k = 0; k < 2; ++k) {
     // Any assignment to threads will do before the sort; this one reads scores coalesced.
     const unsigned i = k * blockDim.x + threadIdx.x;
@@ -53,6 +54,7 @@ __device__ __forceinline__ void rank_by_score(const NmsArguments& arguments, con
     }
   }
   sort_block(keys[0], keys[1], exchange);
+#pragma unroll
   for (int k = 0; k < 2; ++k) {
     mine[k].element = static_cast<unsigned>(keys[k]);
     mine[k].rank = static_cast<unsigned>(position_in_block(k));
@@ -72,6 +74,7 @@ __device__ __forceinline__ void group_by_class(const NmsArguments& arguments, co
   static_assert(kNmsBlockBoxes == 1 << kRankBits, "ranks have their own bits in the key");
   SortKey keys[2];
   bool wide = false;
+#pragma unroll
   for (int k = 0; k < 2; ++k) {
     const unsigned rank = mine[k].rank;
     elements[rank] = mine[k].element;
@@ -86,6 +89,7 @@ __device__ __forceinline__ void group_by_class(const NmsArguments& arguments, co
   sort_block(keys[0], keys[1], exchange);
   if (wide) {
     __syncthreads();
+#pragma unroll
     for (int k = 0; k < 2; ++k) {
       if (keys[k] == ~SortKey{0}) continue;
       const unsigned rank = static_cast<unsigned>(keys[k]) & kRankMask;
@@ -95,6 +99,7 @@ __device__ __forceinline__ void group_by_class(const NmsArguments& arguments, co
     }
     sort_block(keys[0], keys[1], exchange);
   }
+#pragma unroll
   for (int k = 0; k < 2; ++k) {
     mine[k].alive = keys[k] != ~SortKey{0};
     mine[k].rank = static_cast<unsigned>(keys[k]) & kRankMask;
@@ -158,6 +163,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
   const SharedBoxes all_boxes = {corners, areas, nullptr, classes};
   const SharedBoxes both_kept = {kept_corners, kept_areas, nullptr, nullptr};
   NmsBox box[2];
+#pragma unroll
   for (int k = 0; k < 2; ++k) {
     const int alive_in_warp = __popc(__ballot_sync(kFullWarp, mine[k].alive));
     if (lane == 0) atomicAdd(&candidate_count, alive_in_warp);
@@ -183,18 +189,21 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
     earlier[1].low = bits[1];
     overlaps_of_rows<false, kTest, 1>(arguments, box + 1, all_boxes.from(tile_start + kWarpSize),
                                       &earlier[1].high);
+#pragma unroll
     for (int k = 0; k < 2; ++k) {
       const TileMask before = flags_before({~0u, ~0u}, lane, k == 1);
       earlier[k] = {earlier[k].low & before.low, earlier[k].high & before.high};
     }
     if constexpr (kClassAware) {
       bool starts_class[2];
+#pragma unroll
       for (int k = 0; k < 2; ++k) {
         const int position = position_in_block(k);
         starts_class[k] = position == 0 || classes[position - 1] != box[k].class_id;
       }
       starts = {__ballot_sync(kFullWarp, starts_class[0]),
                 __ballot_sync(kFullWarp, starts_class[1])};
+#pragma unroll
       for (int k = 0; k < 2; ++k) {
         const TileMask same_class = class_run_before(starts, lane, k == 1);
         earlier[k] = {earlier[k].low & same_class.low, earlier[k].high & same_class.high};
@@ -216,6 +225,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
       const int kept_before = came_over ? kept_so_far[1 - buffer] : 0;
       bool last_class[2] = {true, true};
       if constexpr (kClassAware) {
+#pragma unroll
         for (int k = 0; k < 2; ++k) {
           const TileMask run = class_run_before(starts, lane, k == 1);
           const TileMask before = flags_before(kept, lane, k == 1);
@@ -229,6 +239,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
       } else {
         const std::int64_t room = limit - kept_before;
         if (kept.count() > room) kept = first_flags(kept, static_cast<int>(room));
+#pragma unroll
         for (int k = 0; k < 2; ++k)
           kept_mine[k] = flag_of(kept, lane, k == 1);
       }
@@ -236,6 +247,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
         const TileMask passed_on = {__ballot_sync(kFullWarp, kept_mine[0] && last_class[0]),
                                     __ballot_sync(kFullWarp, kept_mine[1] && last_class[1])};
         const SharedBoxes kept_boxes = both_kept.from(buffer * kTile);
+#pragma unroll
         for (int k = 0; k < 2; ++k) {
           if (!kept_mine[k] || !last_class[k]) continue;
           kept_boxes.store<false, kTest>(rank_in_tile(passed_on, lane, k == 1), box[k]);
@@ -256,21 +268,27 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
     __syncthreads();
     if (!kClassAware && kept_so_far[buffer] >= limit) break;
     if (warp > tile) {
-      bool concerned[2];
-      bool alive[2];
-      for (int k = 0; k < 2; ++k) {
-        concerned[k] = mine[k].alive && (!kClassAware || box[k].class_id == classes[next]);
-        alive[k] = concerned[k];
+      const SharedBoxes kept_boxes = both_kept.from(buffer * kTile);
+      const int kept_count = kept_in_tile[buffer];
+      if constexpr (kClassAware) {  // one by one, which takes fewer registers
+#pragma unroll
+        for (int k = 0; k < 2; ++k) {
+          if (!mine[k].alive || box[k].class_id != classes[next]) continue;
+          drop_overlapping<false, kTest, 1>(arguments, box + k, kept_boxes, kept_count,
+                                            &mine[k].alive);
+        }
+      } else {
+        bool alive[2] = {mine[0].alive, mine[1].alive};
+        drop_overlapping<false, kTest, 2>(arguments, box, kept_boxes, kept_count, alive);
+        mine[0].alive = alive[0];
+        mine[1].alive = alive[1];
       }
-      drop_overlapping<false, kTest, 2>(arguments, box, both_kept.from(buffer * kTile),
-                                        kept_in_tile[buffer], alive);
-      for (int k = 0; k < 2; ++k)
-        mine[k].alive = mine[k].alive && alive[k] == concerned[k];
     }
     buffer = 1 - buffer;
   }
 
   // Slots follow the order by score.
+#pragma unroll
   for (int k = 0; k < 2; ++k) {
     if (kept_mine[k]) atomicOr(&kept_ranks[mine[k].rank / 32], 1u << (mine[k].rank % 32));
   }
@@ -279,6 +297,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
   for (int word = 0; 32 * word < candidates; ++word)
     kept_count += __popc(kept_ranks[word]);
   kept_count = min(kept_count, arguments.capacity);
+#pragma unroll
   for (int k = 0; k < 2; ++k) {
     if (!kept_mine[k]) continue;
     const unsigned rank = mine[k].rank;
@@ -300,9 +319,11 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
   const TileMask kept_of_warp = {__ballot_sync(kFullWarp, kept_mine[0]),
                                  __ballot_sync(kFullWarp, kept_mine[1])};
   if (lane == 0) kept_tiles[warp] = kept_of_warp;
+#pragma unroll
   for (int k = 0; k < 2; ++k)
     elements[position_in_block(k)] = mine[k].element;
   __syncthreads();
+#pragma unroll
   for (int k = 0; k < 2; ++k) {
     if (position_in_block(k) >= candidates || kept_mine[k]) continue;
     for (int position = 0; position < position_in_block(k); ++position) {

@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(kNmsThreads)
 /// For each box that takes part and is not kept, the first kept one before it that suppresses it: a
 /// sorted position a thread, kept boxes by way of shared memory.
 template <bool kClassAware, NmsTest kTest>
-__global__ void __launch_bounds__(kNmsThreads)
+__global__ void __launch_bounds__(kNmsThreads, kTest == NmsTest::rotated ? 2 : 4)
     nms_suppressor_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                           unsigned blocks_per_image) {
   begin_overlapped_kernel();

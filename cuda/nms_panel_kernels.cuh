@@ -266,7 +266,9 @@ __device__ __forceinline__ bool task_is_removed(const NmsWorkspace& workspace, s
 /// Mask of the panel that starts at `panel_start`, a task a warp; the block that comes last of an
 /// image resolves the panel. Which one that is differs from run to run, the result does not.
 template <bool kClassAware, NmsTest kTest>
-__global__ void __launch_bounds__(kNmsPanelThreads, kTest == NmsTest::fast ? 4 : 2)
+__global__ void __launch_bounds__(kNmsPanelThreads, kTest != NmsTest::fast ? 2
+                                                    : kClassAware          ? 3
+                                                                           : 4)
     nms_panel_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                      std::int64_t panel_start, unsigned blocks_per_image) {
   begin_overlapped_kernel();

@@ -66,7 +66,7 @@ __device__ __forceinline__ float decay_factor(const NmsArguments& arguments, flo
 }
 
 template <NmsTest kTest>
-__global__ void __launch_bounds__(kNmsSoftThreads)
+__global__ void __launch_bounds__(kNmsSoftThreads, 1)
     nms_soft_kernel(const NmsArguments arguments, const NmsWorkspace workspace) {
   begin_overlapped_kernel();
   constexpr int kSmall = static_cast<int>(kNmsBlockBoxes);

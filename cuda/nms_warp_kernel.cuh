@@ -30,7 +30,7 @@ __device__ __forceinline__ TileMask same_class(const NmsBox& box, const SharedBo
 }
 
 template <bool kClassAware, NmsTest kTest>
-__global__ void __launch_bounds__(kNmsWarpThreads, kTest == NmsTest::fast ? 4 : 2)
+__global__ void __launch_bounds__(kNmsWarpThreads, kTest == NmsTest::fast && !kClassAware ? 4 : 2)
     nms_warp_kernel(const NmsArguments arguments, std::int64_t batch) {
   begin_overlapped_kernel();
   constexpr int kTile = static_cast<int>(kNmsTile);
