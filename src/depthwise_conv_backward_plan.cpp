@@ -15,10 +15,11 @@ constexpr const char* kOperation = "depthwise_conv_backward";
 /// Threads that fill a large device; more of them are only worth their cost in longer work.
 constexpr std::int64_t kWantedThreads = std::int64_t{1} << 16;
 
-/// Of a strip. Shorter ones would pay too much for the rows where they meet; larger kernels take
-/// longer ones.
-constexpr std::int64_t kFewestRows = 8;
+/// Of a strip. Shorter ones would pay too much for the rows where they meet.
 constexpr std::int64_t kMostRows = 56;
+std::int64_t fewest_rows(int kernel) {
+  return std::max(8, 2 * (kernel + 1));
+}
 
 /// Sums of more blocks than there are groups, in elements: 8 MB.
 constexpr std::int64_t kMostExtraSums = std::int64_t{1} << 21;
@@ -64,7 +65,7 @@ DepthwiseStrips cut(std::int64_t rows, std::int64_t columns, std::int64_t group_
                     std::int64_t planes, int kernel) {
   const std::int64_t groups = divide_up(columns, group_columns);
   const std::int64_t fewest = divide_up(rows, kMostRows);
-  const std::int64_t most = rows / std::max<std::int64_t>(kFewestRows, 2 * (kernel + 1));
+  const std::int64_t most = rows / fewest_rows(kernel);
   const std::int64_t wanted = kWantedThreads / std::max<std::int64_t>(planes * groups, 1);
   const std::int64_t count =
       std::max<std::int64_t>({std::min(wanted, most), fewest, std::int64_t{1}});
@@ -100,7 +101,8 @@ std::int64_t plan_grad_weight(DepthwiseConvBackwardPlan* plan) {
   const std::int64_t pieces =
       window ? shape.n * plan->weight.count * plan->weight.column_groups : shape.n * shape.oh;
   const std::int64_t most_pieces =
-      shape.n * divide_up(shape.oh, kFewestRows) * divide_up(shape.ow, 4);
+      window ? shape.n * divide_up(shape.oh, fewest_rows(shape.kernel_h)) * divide_up(shape.ow, 4)
+             : pieces;
   plan->groups = channels_last ? divide_up(shape.out_channels(), kLanes) : shape.out_channels();
   plan->weight_threads = 256;
   if (window && !channels_last) {
@@ -123,7 +125,8 @@ std::int64_t plan_grad_weight(DepthwiseConvBackwardPlan* plan) {
   plan->splits =
       std::max<std::int64_t>(divide_up(pieces, std::max<std::int64_t>(plan->share, 1)), 1);
   const std::int64_t group_sums = plan->groups * sums;
-  const std::int64_t most_sums = product(group_sums, most_pieces / (8 * kMostPieces) + 2) +
+  const std::int64_t most_workers = !window ? 1 : channels_last ? 8 : 128;
+  const std::int64_t most_sums = product(group_sums, most_pieces / (most_workers * rounds) + 2) +
                                  std::min(most_blocks * sums, kMostExtraSums);
   return std::min(product(std::max<std::int64_t>(most_pieces, 1), group_sums), most_sums);
 }

@@ -5,9 +5,6 @@
 
 #if defined(CUDET_EMULATED)
 
-// The host compiler does not know "#pragma unroll".
-#pragma GCC diagnostic ignored "-Wunknown-pragmas"
-
 #include "../cuda/depthwise_conv_backward_generic_kernels.cuh"
 #include "../cuda/depthwise_conv_backward_kernels.h"
 #include "../cuda/launch.h"
