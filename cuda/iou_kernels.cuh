@@ -11,7 +11,7 @@
 // apart and store single values. Nothing is recomputed per pair that belongs to a box.
 //
 // Per pair, row loop for sm_90, fast path of the division: iou 24 instructions (21 of arithmetic,
-// 10 of them the division), iof 23, giou 46, diou 60, ciou 79. Store sectors are the ideal number,
+// 10 of them the division), iof 23, giou 46, diou 60, ciou 79, eiou 92. Store sectors are the ideal number,
 // load sectors 9 % of them. 48 registers (iof 44, ciou 54), no spills. docs/performance.md says how
 // this was counted.
 #pragma once
