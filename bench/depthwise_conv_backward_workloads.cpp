@@ -111,13 +111,22 @@ class DepthwiseBackwardCase final : public Case {
   }
   Status run_baseline() override {
     if (row_.layout != kNchw) return Case::run_baseline();
-    return bench::run_baseline(
-        BaselineDepthwiseBackward{device_grad_output_.data_as<float>(), device_x_.data_as<float>(),
-                                  device_weight_.data_as<float>(), row_.n, row_.c, row_.h, row_.w,
-                                  row_.oh(), row_.ow(), row_.kernel, row_.stride, row_.kernel / 2,
-                                  device_grad_x_.data_as<float>(),
-                                  device_grad_weight_.data_as<float>()},
-        device_.execution(workspace_));
+    BaselineDepthwiseBackward problem = {};
+    problem.grad_output = device_grad_output_.data_as<float>();
+    problem.x = device_x_.data_as<float>();
+    problem.weight = device_weight_.data_as<float>();
+    problem.n = static_cast<int>(row_.n);
+    problem.channels = static_cast<int>(row_.c);
+    problem.h = static_cast<int>(row_.h);
+    problem.w = static_cast<int>(row_.w);
+    problem.oh = static_cast<int>(row_.oh());
+    problem.ow = static_cast<int>(row_.ow());
+    problem.kernel = static_cast<int>(row_.kernel);
+    problem.stride = static_cast<int>(row_.stride);
+    problem.padding = static_cast<int>(row_.kernel / 2);
+    problem.grad_x = device_grad_x_.data_as<float>();
+    problem.grad_weight = device_grad_weight_.data_as<float>();
+    return bench::run_baseline(problem, device_.execution(workspace_));
   }
 
   Check check() override {

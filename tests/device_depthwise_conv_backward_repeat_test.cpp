@@ -48,6 +48,22 @@ TEST(DeviceDepthwiseBackwardRepeat, SameBitsInEveryRun) {
   }
 }
 
+TEST(DeviceDepthwiseBackwardRepeat, SameBitsInEveryMode) {
+  for (const ImageLayout layout : kLayouts) {
+    for (const bool generic : {false, true}) {
+      const DepthwiseProblem problem = shared_problem(layout, generic);
+      const DepthwiseGradients first = device_gradients(problem);
+      DeviceDepthwiseBackward device(problem);
+      for (const StreamMode mode : kStreamModes) {
+        SCOPED_TRACE(to_string(mode));
+        run_in_mode(
+            mode, [&](cudaStream_t stream) { return device.enqueue(stream); },
+            [&] { device.poison(); }, [&] { expect_same(device.download(), first); });
+      }
+    }
+  }
+}
+
 #if defined(CUDET_EMULATED)
 
 TEST(DeviceDepthwiseBackwardRepeat, SameBitsInEveryOrder) {
