@@ -63,6 +63,7 @@ std::vector<Workload> all_workloads(const Options& options) {
     for (Workload& workload : more)
       workloads.push_back(std::move(workload));
   };
+  append(depthwise_conv_workloads());
   append(depthwise_conv_backward_workloads());
   append(focal_loss_workloads());
   append(iou_workloads());

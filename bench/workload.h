@@ -82,6 +82,7 @@ struct Workload {
   std::function<std::unique_ptr<Case>(Device&)> build;
 };
 
+std::vector<Workload> depthwise_conv_workloads();
 std::vector<Workload> depthwise_conv_backward_workloads();
 std::vector<Workload> focal_loss_workloads();
 std::vector<Workload> iou_workloads();

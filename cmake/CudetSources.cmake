@@ -57,7 +57,9 @@ set(cudet_kernel_sources
     cuda/depthwise_conv_backward_data.cu
     cuda/depthwise_conv_backward_weight.cu
     cuda/depthwise_conv_channels.cu
+    cuda/depthwise_conv_planes.cu
     cuda/depthwise_conv_rows.cu
+    cuda/depthwise_conv_tiles.cu
     cuda/focal_loss.cu
     cuda/iou.cu
     cuda/iou_loss.cu

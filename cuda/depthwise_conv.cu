@@ -16,14 +16,10 @@ namespace {
 
 constexpr const char* kOperation = "depthwise_conv";
 
-/// True where every group of four elements of an absent tensor, or of one whose rows have `size`
-/// elements and whose innermost dimension is a multiple of four, is aligned to its size.
-bool has_vectors(const void* data, std::size_t element_size) {
-  return reinterpret_cast<std::uintptr_t>(data) % (4 * element_size) == 0;
-}
-
-std::size_t element_size(const Tensor& tensor) {
-  return static_cast<std::size_t>(size_of(tensor.type()));
+/// True for an absent tensor, or one whose data is aligned to four elements.
+bool is_aligned_four(const Tensor& tensor) {
+  const auto bytes = static_cast<std::uintptr_t>(4 * size_of(tensor.type()));
+  return reinterpret_cast<std::uintptr_t>(tensor.data()) % bytes == 0;
 }
 
 DepthwiseConvParameters make_parameters(const DepthwiseConvPlan& plan,
@@ -63,18 +59,25 @@ DepthwiseConvParameters make_parameters(const DepthwiseConvPlan& plan,
   p.dilation_w = to_int(shape.dilation_w);
   p.pad_top = to_int(shape.pad_top);
   p.pad_left = to_int(shape.pad_left);
+  // What starts at multiples of four elements of x and y.
   const bool nchw = shape.layout == ImageLayout::nchw;
-  p.x_vectors = (nchw ? p.w : p.c) % 4 == 0 && has_vectors(input.x.data(), element_size(input.x));
-  p.weight_vectors = !nchw && p.out_channels % 4 == 0 &&
-                     has_vectors(input.weight.data(), element_size(input.weight));
-  p.y_vectors = (nchw ? p.ow : p.out_channels) % 4 == 0 && plan.column_shift % 4 == 0;
-  for (const Tensor* tensor : {&output.y, &output.pre_activation, &input.residual}) {
-    p.y_vectors = p.y_vectors && has_vectors(tensor->data(), element_size(*tensor));
-  }
+  const bool flat = plan.kernel == DepthwiseConvKernel::planes;
+  const std::int64_t x_step = flat ? plan.block_planes * shape.h * shape.w : nchw ? p.w : p.c;
+  const std::int64_t y_step = flat   ? plan.block_planes * shape.oh * shape.ow
+                              : nchw ? p.ow
+                                     : p.out_channels;
+  p.x_vectors = x_step % 4 == 0 && is_aligned_four(input.x);
+  p.weight_vectors = p.out_channels % 4 == 0 && is_aligned_four(input.weight);
+  p.y_vectors = y_step % 4 == 0 && plan.column_shift % 4 == 0;
+  for (const Tensor* tensor : {&output.y, &output.pre_activation, &input.residual})
+    p.y_vectors = p.y_vectors && is_aligned_four(*tensor);
   p.blocks_per_image = plan.blocks_per_image;
   p.items = plan.items;
   p.strip_rows = plan.strip_rows;
   p.strips = plan.strips;
+  p.tile_pitch = plan.tile_pitch;
+  p.block_planes = plan.block_planes;
+  p.planes = static_cast<unsigned>(shape.n * shape.out_channels());
   p.channel_slice = plan.channel_slice;
   p.column_shift = plan.column_shift;
   p.column_groups = plan.column_groups;
@@ -103,7 +106,6 @@ DepthwiseConvKernelFunction generic_kernel(const DepthwiseConvShape& shape) {
 struct ChosenKernel {
   DepthwiseConvKernelFunction function;
   const char* action;  ///< for messages
-  std::size_t shared_bytes = 0;
 };
 
 ChosenKernel chosen_kernel(const DepthwiseConvPlan& plan, bool vectors) {
@@ -111,10 +113,11 @@ ChosenKernel chosen_kernel(const DepthwiseConvPlan& plan, bool vectors) {
     case DepthwiseConvKernel::rows:
       return {depthwise_rows_kernel(plan.shape, vectors), "launching depthwise_conv_rows_kernel"};
     case DepthwiseConvKernel::channels:
-      return {
-          depthwise_channels_kernel(plan.shape), "launching depthwise_conv_channels_kernel",
-          static_cast<std::size_t>(plan.shape.kernel_h * plan.shape.kernel_w * plan.channel_slice) *
-              sizeof(float4)};
+      return {depthwise_channels_kernel(plan.shape), "launching depthwise_conv_channels_kernel"};
+    case DepthwiseConvKernel::planes:
+      return {depthwise_planes_kernel(plan.shape), "launching depthwise_conv_planes_kernel"};
+    case DepthwiseConvKernel::tiles:
+      return {depthwise_tiles_kernel(plan.shape), "launching depthwise_conv_tiles_kernel"};
     default:
       return {generic_kernel(plan.shape), "launching depthwise_conv_generic_kernel"};
   }
@@ -154,7 +157,7 @@ Status depthwise_conv(const DepthwiseConvPlan& plan, const DepthwiseConvOptions&
   LaunchConfig config = {};
   config.grid = dim3(plan.blocks);
   config.block = dim3(kDepthwiseThreads);
-  config.shared_bytes = kernel.shared_bytes;
+  config.shared_bytes = plan.shared_bytes;
   CUDET_RETURN_IF_ERROR(
       launch(kOperation, kernel.action, kernel.function, config, execution.stream(), parameters));
   if (!output.pool.present()) return Status();

@@ -41,44 +41,76 @@ __device__ __forceinline__ void load_channels(const T* address, bool vectors,
     x[k] = to_float(address[k]);
 }
 
-/// Copies the weights of the block's channels, [taps, channel_slice] groups of four.
-template <class T>
-__device__ __forceinline__ void stage_weights(const DepthwiseConvParameters& p, int taps,
-                                              int first_group, float4* staged) {
+/// Copies the weights of the block's channels: for each group of four channels all taps. Their
+/// number is odd, so that the accesses of eight lanes, one a group, meet all banks once.
+template <class T, int kTaps>
+__device__ __forceinline__ void stage_weights(const DepthwiseConvParameters& p, int first_group,
+                                              float4* staged) {
   const int slice = p.channel_slice;
   const int groups = min(slice, p.out_channels / kLaneChannels - first_group);
-  for (int i = static_cast<int>(threadIdx.x); i < taps * slice;
+  for (int i = static_cast<int>(threadIdx.x); i < kTaps * slice;
        i += static_cast<int>(kDepthwiseThreads)) {
     const int group = i % slice;
     if (group >= groups) continue;
-    const T* const weight = static_cast<const T*>(p.weight) + i / slice * p.out_channels +
-                            (first_group + group) * kLaneChannels;
+    const int tap = i / slice;
     float four[kLaneChannels];
-    load_channels(weight, p.weight_vectors, four);
-    staged[i] = make_float4(four[0], four[1], four[2], four[3]);
+    load_channels(static_cast<const T*>(p.weight) + tap * p.out_channels +
+                      (first_group + group) * kLaneChannels,
+                  p.weight_vectors, four);
+    staged[group * kTaps + tap] = make_float4(four[0], four[1], four[2], four[3]);
   }
   __syncthreads();
 }
 
-/// Columns first ... first + kColumns - 1 of a row, zeros for those outside of the image.
+/// Four channels of some columns.
+template <int kColumns>
+using ColumnValues = float[static_cast<std::size_t>(kColumns)][kLaneChannels];
+
+/// A row of x from column `first` on, zeros for columns outside of the image. `whole_rows` is the
+/// height where there are none, and all groups of four channels are aligned.
 template <class T, int kColumns>
-__device__ __forceinline__ void load_columns(const DepthwiseConvParameters& p, const T* row,
-                                             bool inside, int first,
-                                             float (&x)[static_cast<std::size_t>(kColumns)][4]) {
-  if (inside && first >= 0 && first + kColumns <= p.w) {
+__device__ __forceinline__ void load_columns(const DepthwiseConvParameters& p, const T* own,
+                                             int row, unsigned whole_rows, int first, int channels,
+                                             ColumnValues<kColumns>& x) {
+  if (static_cast<unsigned>(row) < whole_rows) {
 #pragma unroll
-    for (int j = 0; j < kColumns; ++j)
-      load_channels(row + (first + j) * p.c, p.x_vectors, x[j]);
+    for (int j = 0; j < kColumns; ++j) {
+      load_four(own, x[j]);
+      own += channels;
+    }
     return;
   }
+  const bool inside = static_cast<unsigned>(row) < static_cast<unsigned>(p.h);
 #pragma unroll
   for (int j = 0; j < kColumns; ++j) {
 #pragma unroll
     for (int k = 0; k < kLaneChannels; ++k)
       x[j][k] = 0.0f;
     if (inside && static_cast<unsigned>(first + j) < static_cast<unsigned>(p.w)) {
-      load_channels(row + (first + j) * p.c, p.x_vectors, x[j]);
+      load_channels(own, p.x_vectors, x[j]);
     }
+    own += channels;
+  }
+}
+
+/// What follows the sums of the `columns` columns of a row that exist; see Finish::store().
+template <class T, int kColumns>
+__device__ __forceinline__ void finish_columns(const Finish<kLaneChannels>& finish,
+                                               std::int64_t index, int channels, int columns,
+                                               Floats<kColumns * kLaneChannels>& values) {
+  const auto column = [&values](int v) -> float(&)[kLaneChannels] {
+    return reinterpret_cast<float(&)[kLaneChannels]>(values[v * kLaneChannels]);
+  };
+  if (finish.saves()) {
+#pragma unroll
+    for (int v = 0; v < kColumns; ++v) {
+      if (v < columns) finish.template save<T>(index + v * channels, column(v));
+    }
+  }
+  finish.activate(values);
+#pragma unroll
+  for (int v = 0; v < kColumns; ++v) {
+    if (v < columns) finish.template add_and_store<T>(index + v * channels, column(v));
   }
 }
 
@@ -88,6 +120,7 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
   constexpr int kColumns = kLaneColumns<kKernel>;
   constexpr int kSums = (kKernel - 1) / kStride + 1;
   constexpr int kRead = (kColumns - 1) * kStride + kKernel;
+  constexpr int kTaps = kKernel * kKernel;
   constexpr bool kIsInt8 = sizeof(T) == 1;
   CUDET_DYNAMIC_SHARED(float4, staged_weights);
 
@@ -97,7 +130,7 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
   const unsigned slices =
       static_cast<unsigned>((p.out_channels / kLaneChannels + slice - 1) / slice);
   const int first_group = static_cast<int>(block % slices) * slice;
-  stage_weights<T>(p, kKernel * kKernel, first_group, staged_weights);
+  stage_weights<T, kTaps>(p, first_group, staged_weights);
 
   const unsigned places = kDepthwiseThreads / static_cast<unsigned>(slice);
   const unsigned place = threadIdx.x / static_cast<unsigned>(slice);
@@ -122,20 +155,26 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
   const int first_row = strip * p.strip_rows;
   const int rows = min(p.strip_rows, p.oh - first_row);
   int row = first_row * kStride - p.pad_top;
-  const int pitch = p.w * p.c;
-  const T* x = static_cast<const T*>(p.x) + (std::int64_t{b} * p.h + row) * pitch + channel;
+  const int channels = keep(p.c);
+  const int pitch = keep(p.w * p.c);
+  const T* x =
+      static_cast<const T*>(p.x) + nhwc_offset(b, p.h, row, p.w, first_column, p.c, channel);
+  const bool whole = first_column >= 0 && first_column + kRead <= p.w && p.x_vectors;
+  const unsigned whole_rows = keep(whole ? static_cast<unsigned>(p.h) : 0u);
+  const int y_pitch = keep(p.ow * p.out_channels);
   std::int64_t index =
-      ((std::int64_t{b} * p.oh + first_row - (kSums - 1)) * p.ow + out_column) * p.out_channels +
-      channel;
+      nhwc_offset(b, p.oh, first_row - (kSums - 1), p.ow, out_column, p.out_channels, channel);
   const Finish<kLaneChannels> finish(p, {0, kLaneChannels});
+  const bool pools = keep(p.pool_partials != nullptr);
+  const float4* const weights = staged_weights + lane_group * kTaps;
 
-  float sums[static_cast<std::size_t>(kSums)][static_cast<std::size_t>(kColumns)][4] = {};
+  ColumnValues<kColumns> sums[static_cast<std::size_t>(kSums)] = {};
 #pragma unroll 1
   for (int out = -(kSums - 1); out < rows; ++out) {
 #pragma unroll
     for (int s = 0; s < kStride; ++s) {
-      float window[static_cast<std::size_t>(kRead)][4];
-      load_columns<T, kRead>(p, x, row >= 0 && row < p.h, first_column, window);
+      ColumnValues<kRead> window;
+      load_columns<T, kRead>(p, x, row, whole_rows, first_column, channels, window);
       ++row;
       x += pitch;
 #pragma unroll
@@ -144,7 +183,7 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
         if (tap_row >= kKernel) continue;
 #pragma unroll
         for (int q = 0; q < kKernel; ++q) {
-          const float4 tap = staged_weights[(tap_row * kKernel + q) * slice + lane_group];
+          const float4 tap = weights[tap_row * kKernel + q];
           const float weight[kLaneChannels] = {tap.x, tap.y, tap.z, tap.w};
 #pragma unroll
           for (int v = 0; v < kColumns; ++v) {
@@ -160,24 +199,23 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
       }
     }
     if (out >= 0) {
+      Floats<kColumns * kLaneChannels> values;
 #pragma unroll
-      for (int v = 0; v < kColumns; ++v) {
-        if (v >= out_columns) break;
-        float values[kLaneChannels];
+      for (int i = 0; i < kColumns * kLaneChannels; ++i) {
+        const int k = i % kLaneChannels;
+        const float sum = sums[kSums - 1][i / kLaneChannels][k];
+        values[i] = kIsInt8 ? fmaf(sum, scale[k], bias[k]) : sum;
+      }
+      finish_columns<T, kColumns>(finish, index, p.out_channels, out_columns, values);
+      if (pools) {
 #pragma unroll
-        for (int k = 0; k < kLaneChannels; ++k) {
-          const float sum = sums[kSums - 1][v][k];
-          values[k] = kIsInt8 ? fmaf(sum, scale[k], bias[k]) : sum;
-        }
-        finish.template store<T>(index + v * p.out_channels, values);
-#pragma unroll
-        for (int k = 0; k < kLaneChannels; ++k)
-          pool[k] += values[k];
+        for (int i = 0; i < kColumns * kLaneChannels; ++i)
+          pool[i % kLaneChannels] += i / kLaneChannels < out_columns ? values[i] : 0.0f;
       }
     }
-    index += std::int64_t{p.ow} * p.out_channels;
+    index += y_pitch;
   }
-  if (p.pool_partials == nullptr) return;
+  if (!pools) return;
 #pragma unroll
   for (int k = 0; k < kLaneChannels; ++k) {
     store_pool_partial(p, ImageLayout::nhwc, b, channel + k, strip * p.column_groups + group,

@@ -69,8 +69,9 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
   const GenericStrides strides = {nchw ? p.w : p.w * p.c, nchw ? 1 : p.c,
                                   nchw ? 1 : p.out_channels};
   const int in_channel = channel / p.multiplier;
-  const T* const x = static_cast<const T*>(p.x) + std::int64_t{b} * p.c * p.h * p.w +
-                     (nchw ? in_channel * p.h * p.w : in_channel);
+  const T* const x =
+      static_cast<const T*>(p.x) + (nchw ? nchw_offset(b, p.c, in_channel, p.h, 0, p.w, 0)
+                                         : nhwc_offset(b, p.h, 0, p.w, 0, p.c, in_channel));
   const T* const weight =
       static_cast<const T*>(p.weight) + (nchw ? channel * p.kernel_h * p.kernel_w : channel);
   const int column = out_column * p.stride_w - p.pad_left;
@@ -114,16 +115,17 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
                       {max(rows[r].first, shared.end), rows[r].end}, columns, sum[r]);
   }
 
-  const std::int64_t image = std::int64_t{b} * p.out_channels * p.oh * p.ow;
   const Finish<1> finish(p, {0, 1});
   float pool = 0.0f;
 #pragma unroll
   for (int r = 0; r < kGenericRows; ++r) {
     if (r >= outputs) break;
     float v[1] = {kIsInt8 ? fmaf(sum[r], scale, bias) : sum[r]};
-    const int in_image = nchw ? (channel * p.oh + first_row + r) * p.ow + out_column
-                              : ((first_row + r) * p.ow + out_column) * p.out_channels + channel;
-    finish.template store<T>(image + in_image, v);
+    const int out_row = first_row + r;
+    const std::int64_t index =
+        nchw ? nchw_offset(b, p.out_channels, channel, p.oh, out_row, p.ow, out_column)
+             : nhwc_offset(b, p.oh, out_row, p.ow, out_column, p.out_channels, channel);
+    finish.template store<T>(index, v);
     pool += v[0];
   }
   if (p.pool_partials != nullptr) {

@@ -3,6 +3,7 @@
 
 #include <cudet/depthwise_conv.h>
 
+#include "depthwise_conv_index.h"
 #include "device/activation.cuh"
 #include "device/image_element.cuh"
 #include "device/keep.cuh"
@@ -37,6 +38,9 @@ struct DepthwiseConvParameters {
   int h, w, oh, ow;
   int kernel_h, kernel_w;
   int stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
+  int tile_pitch;       ///< floats of a row in shared memory
+  int block_planes;     ///< whole planes of a block
+  unsigned planes;      ///< n c
   int channel_slice;    ///< groups of four channels of a block; nhwc
   bool weight_vectors;  ///< nhwc: every group of four channels of the weight is aligned
   bool x_vectors;       ///< every group of four elements of a row, or of channels, is aligned
@@ -85,14 +89,31 @@ class Finish {
         saves_(keep(p.pre_activation != nullptr)),
         activates_(keep(p.activation.kind != Activation::none)) {}
 
-  /// `index` is that of the first element. `v` goes into the activation and comes out as the
-  /// elements of y, before they are rounded.
+  /// All three steps; `index` is that of the first element. `v` goes into the activation and comes
+  /// out as the elements of y, before they are rounded.
   template <class T>
   __device__ __forceinline__ void store(std::int64_t index, Floats<kCount>& v) const {
-    if (saves_) {
-      if constexpr (sizeof(T) > 1) store_part(static_cast<T*>(p_.pre_activation) + index, v);
-    }
-    if (activates_) activate(p_.activation, v);
+    if (saves_) save<T>(index, v);
+    activate(v);
+    add_and_store<T>(index, v);
+  }
+
+  __device__ __forceinline__ bool saves() const { return saves_; }
+
+  /// Stores what goes into the activation, where saves().
+  template <class T>
+  __device__ __forceinline__ void save(std::int64_t index, const Floats<kCount>& v) const {
+    if constexpr (sizeof(T) > 1) store_part(static_cast<T*>(p_.pre_activation) + index, v);
+  }
+
+  template <std::size_t kValues>
+  __device__ __forceinline__ void activate(float (&v)[kValues]) const {
+    if (activates_) device::activate(p_.activation, v);
+  }
+
+  /// Adds the residual and stores y.
+  template <class T>
+  __device__ __forceinline__ void add_and_store(std::int64_t index, Floats<kCount>& v) const {
     if (!only_y_) {
       if (p_.residual != nullptr) {
         if constexpr (sizeof(T) > 1) add_part(static_cast<const T*>(p_.residual) + index, v);

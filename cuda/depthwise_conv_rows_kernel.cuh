@@ -140,14 +140,12 @@ __global__ void __launch_bounds__(kDepthwiseThreads)
   const int rows = keep(stores ? min(p.strip_rows, p.oh - first_row) : 0);
   int row = first_row * kStride - p.pad_top;
   const T* own = static_cast<const T*>(p.x) +
-                 (std::int64_t{b} * p.c + channel / p.multiplier) * p.h * p.w +
-                 std::int64_t{row} * p.w + group * kOwn;
+                 nchw_offset(b, p.c, channel / p.multiplier, p.h, row, p.w, group * kOwn);
   // Where the padding is smaller than kLeft, a thread's columns of y lie further left.
   const int out_column = group * kRowsColumns - p.column_shift;
   const Finish<kRowsColumns> finish(p, {-out_column, p.ow - out_column});
   std::int64_t index =
-      ((std::int64_t{b} * p.out_channels + channel) * p.oh + first_row - (kSums - 1)) * p.ow +
-      out_column;
+      nchw_offset(b, p.out_channels, channel, p.oh, first_row - (kSums - 1), p.ow, out_column);
 
   Floats<kRowsColumns> sums[static_cast<std::size_t>(kSums)] = {};
   const bool pools = keep(p.pool_partials != nullptr);

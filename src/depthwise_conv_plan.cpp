@@ -48,7 +48,7 @@ Status cut(std::int64_t strip_rows, std::int64_t column_groups, std::int64_t cha
   return set_blocks(ceil_divide(items, kThreads), plan);
 }
 
-/// All kernels' strips have four rows or more, and no more groups than columns and one.
+/// Kernels store at most one sum for four elements one above the other, or for two by four.
 std::size_t pool_workspace(const DepthwiseConvShape& shape) {
   WorkspaceLayout layout;
   layout.add(shape.n * shape.out_channels(),
@@ -65,6 +65,41 @@ bool is_common(const DepthwiseConvShape& shape) {
          shape.dilation_w == 1;
 }
 
+std::int64_t round_up(std::int64_t value, std::int64_t step) {
+  return ceil_divide(value, step) * step;
+}
+
+/// Bytes of shared memory of one plane of the kernel for small planes: x with its padding on the
+/// left and right, the weight, and y.
+std::int64_t plane_pitch(const DepthwiseConvShape& shape) {
+  const std::int64_t last_window =
+      (round_up(shape.ow, kColumns) - 1) * shape.stride_w + shape.kernel_w;
+  return round_up(std::max(shape.w + shape.pad_left, last_window), kColumns);
+}
+std::int64_t plane_bytes(const DepthwiseConvShape& shape) {
+  const std::int64_t weight = shape.kernel_h * round_up(shape.kernel_w, kColumns);
+  return (shape.h * plane_pitch(shape) + weight + shape.oh * shape.ow) *
+         static_cast<std::int64_t>(sizeof(float));
+}
+
+/// Planes of a block: a multiple of four, so that blocks start at whole vectors, enough for four
+/// items a thread or half of the shared memory that every device has; 0 where not even four planes
+/// fit into it.
+std::int64_t planes_of_block(const DepthwiseConvShape& shape) {
+  constexpr std::int64_t kSharedBytes = 48 * 1024;
+  constexpr std::int64_t kStep = 4;
+  if (shape.h * shape.w > kSharedBytes || shape.oh * shape.ow > kSharedBytes ||
+      shape.w + shape.pad_left > kSharedBytes) {
+    return 0;
+  }
+  const std::int64_t bytes = plane_bytes(shape);
+  if (kStep * bytes > kSharedBytes) return 0;
+  const std::int64_t items = shape.oh * ceil_divide(shape.ow, kColumns);
+  const std::int64_t wanted = round_up(ceil_divide(4 * kThreads, items), kStep);
+  const std::int64_t fitting = std::max(kSharedBytes / 2 / bytes / kStep, std::int64_t{1}) * kStep;
+  return std::min(wanted, fitting);
+}
+
 bool takes(DepthwiseConvKernel kernel, const DepthwiseConvShape& shape) {
   switch (kernel) {
     case DepthwiseConvKernel::rows:
@@ -73,14 +108,29 @@ bool takes(DepthwiseConvKernel kernel, const DepthwiseConvShape& shape) {
     case DepthwiseConvKernel::channels:
       return shape.layout == ImageLayout::nhwc && is_common(shape) && shape.multiplier == 1 &&
              shape.c % kLaneChannels == 0;
+    case DepthwiseConvKernel::planes:
+      return shape.layout == ImageLayout::nchw && is_common(shape) && shape.multiplier == 1 &&
+             planes_of_block(shape) > 0;
+    case DepthwiseConvKernel::tiles:
+      return shape.layout == ImageLayout::nchw && shape.stride_h == shape.stride_w &&
+             shape.stride_h <= 2 && shape.dilation_h == 1 && shape.dilation_w == 1;
     default:
       return kernel == DepthwiseConvKernel::generic;
   }
 }
 
 DepthwiseConvKernel choose(const DepthwiseConvShape& shape) {
-  if (takes(DepthwiseConvKernel::channels, shape)) return DepthwiseConvKernel::channels;
-  if (takes(DepthwiseConvKernel::rows, shape)) return DepthwiseConvKernel::rows;
+  constexpr std::int64_t kLongRow = 28;
+  constexpr std::int64_t kTile = 16;
+  const auto is_taken = [&shape](DepthwiseConvKernel kernel) { return takes(kernel, shape); };
+  if (is_taken(DepthwiseConvKernel::channels)) return DepthwiseConvKernel::channels;
+  const bool long_rows = shape.w >= kLongRow || (shape.w >= kTile && shape.w % kColumns == 0);
+  if (!long_rows && is_taken(DepthwiseConvKernel::planes)) return DepthwiseConvKernel::planes;
+  if (is_taken(DepthwiseConvKernel::rows)) return DepthwiseConvKernel::rows;
+  // Tiles of smaller planes are mostly empty, and small kernels are not worth one.
+  const bool is_large =
+      shape.kernel_h * shape.kernel_w > 9 && shape.oh >= kTile && shape.ow >= kTile;
+  if (is_large && is_taken(DepthwiseConvKernel::tiles)) return DepthwiseConvKernel::tiles;
   return DepthwiseConvKernel::generic;
 }
 
@@ -106,6 +156,35 @@ Status cut_rows(DepthwiseConvPlan* plan) {
   return cut(rows_of_strip(shape, planes * groups), groups, shape.out_channels(), plan);
 }
 
+Status cut_planes(DepthwiseConvPlan* plan) {
+  const DepthwiseConvShape& shape = plan->shape;
+  const std::int64_t planes = planes_of_block(shape);
+  plan->block_planes = static_cast<int>(planes);
+  plan->tile_pitch = static_cast<int>(plane_pitch(shape));
+  plan->column_groups = static_cast<int>(ceil_divide(shape.ow, kColumns));
+  plan->pool_pieces = 1;
+  plan->shared_bytes = static_cast<std::size_t>(planes * plane_bytes(shape));
+  // Blocks do not end where an image does.
+  plan->blocks = static_cast<unsigned>(ceil_divide(shape.n * shape.out_channels(), planes));
+  return Status();
+}
+
+Status cut_tiles(DepthwiseConvPlan* plan) {
+  constexpr std::int64_t kTile = 32;
+  constexpr std::int64_t kRows = 2;  // of y, of a thread
+  const DepthwiseConvShape& shape = plan->shape;
+  const std::int64_t reach = (kTile - 1) * shape.stride_w;
+  plan->column_groups = static_cast<int>(ceil_divide(shape.ow, kColumns));
+  plan->pool_pieces = static_cast<unsigned>(ceil_divide(shape.oh, kRows) * plan->column_groups);
+  plan->tile_pitch = static_cast<int>(round_up(reach + shape.kernel_w + 3, kColumns));
+  plan->shared_bytes =
+      static_cast<std::size_t>((reach + shape.kernel_h) * plan->tile_pitch +
+                               shape.kernel_h * round_up(shape.kernel_w, kColumns)) *
+      sizeof(float);
+  return set_blocks(
+      shape.out_channels() * ceil_divide(shape.oh, kTile) * ceil_divide(shape.ow, kTile), plan);
+}
+
 /// A block has all channels where they are few enough, otherwise one of several equal slices.
 Status cut_channels(DepthwiseConvPlan* plan) {
   constexpr std::int64_t kMaxSlice = 32;
@@ -117,6 +196,9 @@ Status cut_channels(DepthwiseConvPlan* plan) {
   const std::int64_t slice = ceil_divide(channel_groups, slices);
   const std::int64_t rows = rows_of_strip(shape, shape.n * channel_groups * groups);
   plan->channel_slice = static_cast<int>(slice);
+  plan->shared_bytes =
+      static_cast<std::size_t>(shape.kernel_h * shape.kernel_w * slice * kLaneChannels) *
+      sizeof(float);
   CUDET_RETURN_IF_ERROR(cut(rows, groups, 1, plan));
   return set_blocks(slices * ceil_divide(plan->items, kThreads / slice), plan);
 }
@@ -145,6 +227,10 @@ Status make_depthwise_conv_plan(const DepthwiseConvShape& shape, DepthwiseConvKe
       return cut_rows(plan);
     case DepthwiseConvKernel::channels:
       return cut_channels(plan);
+    case DepthwiseConvKernel::planes:
+      return cut_planes(plan);
+    case DepthwiseConvKernel::tiles:
+      return cut_tiles(plan);
     default:
       return cut(kFewestRows, shape.ow, shape.out_channels(), plan);
   }

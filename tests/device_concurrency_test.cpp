@@ -2,15 +2,15 @@
 // each, workspace queries and refusals. Under ThreadSanitizer a race in any of them shows; without
 // it, results must be those of a single thread.
 
+#include "support/depthwise_problem.h"
 #include "support/device.h"
+#include "support/device_depthwise.h"
 #include "support/device_focal.h"
 #include "support/device_nms.h"
 #include "support/focal_problem.h"
 #include "support/iou_case.h"
 #include "support/iou_loss_case.h"
 #include "support/match_case.h"
-
-#include <cudet/depthwise_conv.h>
 
 #include <gtest/gtest.h>
 
@@ -139,6 +139,14 @@ void add_focal_loss(std::vector<Job>& jobs) {
   jobs.push_back(make_job<FocalResult>("sigmoid_focal_loss, CPU mode", on_cpu, same));
   jobs.push_back(make_job<FocalResult>(
       "sigmoid_focal_loss, reference", [sigmoid] { return reference_result(sigmoid); }, same));
+  const auto on_device = [sigmoid] {
+    const DeviceFocal device(sigmoid);
+    const Stream stream;
+    EXPECT_TRUE(device.enqueue(stream.get()).ok());
+    stream.synchronize();
+    return device.download();
+  };
+  jobs.push_back(make_job<FocalResult>("sigmoid_focal_loss on a device", on_device, same));
   for (const bool distribution : {false, true}) {
     const RowsProblem rows = random_rows_problem(random, DataType::float32, 40, 17, distribution);
     jobs.push_back(make_job<FocalResult>(
@@ -148,40 +156,42 @@ void add_focal_loss(std::vector<Job>& jobs) {
 }
 
 void add_depthwise_conv(std::vector<Job>& jobs) {
-  const std::vector<std::int64_t> shape = {2, 3, 9, 10};
   Random random(5);
-  const auto numbers = [&random](std::size_t count) {
-    std::vector<float> values;
-    for (std::size_t i = 0; i < count; ++i)
-      values.push_back(static_cast<float>(random.uniform(-1.0, 1.0)));
-    return values;
-  };
-  const HostTensor x = HostTensor::of_reals(DataType::float32, shape, numbers(540));
-  const HostTensor weight = HostTensor::of_reals(DataType::float32, {3, 3, 3}, numbers(27));
-  const auto run = [x, weight, shape](const Execution* execution) {
-    DepthwiseConvOptions options;
-    options.pad_top = options.pad_left = options.pad_bottom = options.pad_right = 1;
-    DepthwiseConvInput input;
-    input.x = x.const_tensor();
-    input.weight = weight.const_tensor();
-    HostTensor y(DataType::float32, shape);
-    DepthwiseConvOutput output;
-    output.y = y.tensor();
-    const Status status = execution != nullptr ? depthwise_conv(options, input, output, *execution)
-                                               : reference::depthwise_conv(options, input, output);
-    EXPECT_TRUE(status.ok()) << status.message();
-    return y;
-  };
+  const DepthwiseSizes sizes = {2, 3, 9, 10, 3, 3, 1};
+  DepthwiseProblem problem = random_problem(
+      random, DataType::float32, with_same_padding(DepthwiseConvOptions(), sizes), sizes);
+  add_gradient(random, problem);
   const auto same = [](const HostTensor& got, const HostTensor& expected) {
     return bool{same_bits(got, expected)};
   };
   jobs.push_back(make_job<HostTensor>(
-      "depthwise_conv, reference", [run] { return run(nullptr); }, same));
-  const auto on_cpu = [run] {
-    const Execution execution = Execution::cpu(2);
-    return run(&execution);
+      "depthwise_conv, reference", [problem] { return reference_result(problem).y; }, same));
+  jobs.push_back(make_job<HostTensor>(
+      "depthwise_conv_backward, reference",
+      [problem] { return reference_gradients(problem).grad_weight; }, same));
+  const auto on_cpu = [problem] {
+    DepthwiseResult result = make_result(problem);
+    EXPECT_TRUE(
+        depthwise_conv(problem.options, problem.input(), result.output(), Execution::cpu(2)).ok());
+    return result.y;
   };
   jobs.push_back(make_job<HostTensor>("depthwise_conv, CPU mode", on_cpu, same));
+  const auto gradients_on_cpu = [problem] {
+    DepthwiseGradients gradients = make_gradients(problem);
+    EXPECT_TRUE(depthwise_conv_backward(problem.options, problem.backward_input(),
+                                        gradients.output(), Execution::cpu(2))
+                    .ok());
+    return gradients.grad_weight;
+  };
+  jobs.push_back(make_job<HostTensor>("depthwise_conv_backward, CPU mode", gradients_on_cpu, same));
+  const auto on_device = [problem] {
+    const DeviceDepthwise device(problem);
+    const Stream stream;
+    EXPECT_TRUE(device.enqueue(stream.get()).ok());
+    stream.synchronize();
+    return device.download().y;
+  };
+  jobs.push_back(make_job<HostTensor>("depthwise_conv on a device", on_device, same));
 }
 
 /// Sizes alone: all four families.

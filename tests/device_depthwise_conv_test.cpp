@@ -15,7 +15,7 @@ namespace {
 
 const std::vector<DepthwiseConvKernel> kKernels = {
     DepthwiseConvKernel::automatic, DepthwiseConvKernel::generic, DepthwiseConvKernel::rows,
-    DepthwiseConvKernel::channels};
+    DepthwiseConvKernel::channels,  DepthwiseConvKernel::planes,  DepthwiseConvKernel::tiles};
 const std::vector<DataType> kTypes = {DataType::float32, DataType::float16, DataType::bfloat16,
                                       DataType::int8};
 const std::vector<Activation> kActivations = {

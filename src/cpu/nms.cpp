@@ -28,8 +28,12 @@ using reference::NmsCall;
 /// Boxes of the first stretch.
 constexpr std::size_t kFirstStretch = 4096;
 
-/// Boxes that are worth the start of a thread.
-constexpr std::size_t kBoxesPerThread = 512;
+/// `threads`, or fewer where there are few scores: one that has to be started costs as much as a
+/// thousand of them.
+int useful_threads(int threads, std::int64_t scores) {
+  constexpr std::int64_t kScoresPerThread = 1024;
+  return static_cast<int>(std::clamp<std::int64_t>(scores / kScoresPerThread, 1, threads));
+}
 
 /// What has been kept of one class.
 struct ClassState {
@@ -51,9 +55,8 @@ class GreedyNms {
     for (std::size_t begin = 0; begin < order.size() && kept.size() < capacity; begin += stretch) {
       if (begin != 0) stretch *= 2;
       read_candidates(order, begin, std::min(order.size(), begin + stretch));
-      const int useful_threads = static_cast<int>(
-          std::min(static_cast<std::size_t>(threads), visits_.size() / kBoxesPerThread));
-      if (useful_threads > 1 && classes_.size() > 1) decide_by_class(useful_threads);
+      const int sharers = useful_threads(threads, static_cast<std::int64_t>(visits_.size()));
+      if (sharers > 1 && classes_.size() > 1) decide_by_class(sharers);
       for (Visit& visit : visits_) {
         if (kept.size() == capacity) break;
         if (visit.kept == Decision::open) decide(visit);
@@ -194,9 +197,11 @@ Status nms(const NmsShape& shape, const NmsOptions& options, const NmsInput& inp
   const NmsCall call = {options, input, output, shape};
   const int threads_per_image =
       static_cast<int>(std::max<std::int64_t>(1, threads / std::max<std::int64_t>(shape.batch, 1)));
-  parallel_for(threads, shape.batch, 1, [&](std::int64_t begin, std::int64_t) {
-    run_image(call, begin, threads_per_image);
-  });
+  const std::int64_t scores =
+      shape.ragged ? shape.total * shape.classes : shape.batch * shape.elements;
+  parallel_for(
+      useful_threads(threads, scores), shape.batch, 1,
+      [&](std::int64_t begin, std::int64_t) { run_image(call, begin, threads_per_image); });
   return Status();
 }
 
