@@ -60,11 +60,37 @@ __device__ __forceinline__ int first_place_of_lane() {
          warp * kWarpSize * kAnchorsPerThread + lane;
 }
 
-/// Anchor at a place, a point beyond the last one.
-__device__ __forceinline__ MatchBox load_anchor_at(const MatchParameters& parameters, int image,
-                                                   int place) {
-  if (place >= parameters.anchors) return {{0.0f, 0.0f, 0.0f, 0.0f}, 0.0f};
-  return make_anchor(load_anchor(parameters, image, anchor_at_place(parameters, place)));
+/// A lane's anchors: at `first_place` and every 32nd from there on, points beyond the last one. Of
+/// anchors that are stored as corners all are there at once; the others ask each for its own way.
+__device__ __forceinline__ void load_lane_anchors(const MatchParameters& parameters, int image,
+                                                  int first_place,
+                                                  MatchBox (&anchors)[kAnchorsPerThread]) {
+  constexpr int kLast = (kAnchorsPerThread - 1) * kWarpSize;
+  Corners corners[kAnchorsPerThread];
+  if (are_corners(parameters.anchor_boxes) && first_place < parameters.anchors - kLast) {
+    const float4* anchor = static_cast<const float4*>(parameters.anchor_boxes.data) +
+                           first_anchor(parameters, image) +
+                           anchor_at_place(parameters, first_place);
+    const int step = parameters.later_wins ? -kWarpSize : kWarpSize;
+#pragma unroll
+    for (int k = 0; k < kAnchorsPerThread; ++k) {
+      const float4 box = __ldg(anchor);
+      corners[k] = {box.x, box.y, box.z, box.w};
+      anchor += step;
+    }
+  } else {
+#pragma unroll
+    for (int k = 0; k < kAnchorsPerThread; ++k) {
+      const int place = first_place + k * kWarpSize;
+      corners[k] = {0.0f, 0.0f, 0.0f, 0.0f};
+      if (place < parameters.anchors) {
+        corners[k] = load_anchor(parameters, image, anchor_at_place(parameters, place));
+      }
+    }
+  }
+#pragma unroll
+  for (int k = 0; k < kAnchorsPerThread; ++k)
+    anchors[k] = make_anchor(corners[k]);
 }
 
 /// The smallest rectangle round the anchors with an area of a warp; inverted where there is none.
@@ -164,6 +190,20 @@ __device__ __forceinline__ int best_box_of(const MatchParameters& parameters, co
   return box - range.begin;
 }
 
+/// The best box of every anchor, whatever their IoU.
+__device__ __forceinline__ void store_best_boxes(const MatchParameters& parameters, int image,
+                                                 const BoxRange& range,
+                                                 const LaneAnchors& anchors) {
+#pragma unroll
+  for (int k = 0; k < kAnchorsPerThread; ++k) {
+    const int place = first_place_of_lane() + k * kWarpSize;
+    if (place >= parameters.anchors) continue;
+    const int anchor = anchor_at_place(parameters, place);
+    parameters.best_boxes[std::int64_t{image} * parameters.anchors + anchor] =
+        best_box_of(parameters, range, anchors.boxes[k], anchors.best[k], anchors.pair[k]);
+  }
+}
+
 /// Stages the boxes from place `first_place` on; a box is added where one is missing to a pair.
 __device__ __forceinline__ void stage_boxes(const MatchParameters& parameters,
                                             const BoxRange& range, int first_place, int boxes,
@@ -181,9 +221,9 @@ __device__ __forceinline__ void stage_boxes(const MatchParameters& parameters,
 
 __device__ __forceinline__ LaneAnchors load_anchors(const MatchParameters& parameters, int image) {
   LaneAnchors anchors;
+  load_lane_anchors(parameters, image, first_place_of_lane(), anchors.boxes);
 #pragma unroll
   for (int k = 0; k < kAnchorsPerThread; ++k) {
-    anchors.boxes[k] = load_anchor_at(parameters, image, first_place_of_lane() + k * kWarpSize);
     anchors.best[k] = 0.0f;
     anchors.pair[k] = 0;
   }
@@ -227,6 +267,11 @@ __global__ void __launch_bounds__(kMatchThreads) match_kernel(const MatchParamet
   const bool has_boxes = range.end > range.begin;
   LaneAnchors anchors = load_anchors(parameters, image);
   match_image<kLooksAtBoxes>(parameters, range, anchors, tile, reinterpret_cast<int*>(warp_best));
+  if constexpr (kLooksAtBoxes) {
+    if (has_boxes && parameters.best_boxes != nullptr) {
+      store_best_boxes(parameters, image, range, anchors);
+    }
+  }
 
 #pragma unroll
   for (int k = 0; k < kAnchorsPerThread; ++k) {

@@ -33,13 +33,13 @@ struct MatchParameters {
   IntegerArray best_anchors;
   float* best_anchor_ious;   ///< null: not wanted
   unsigned long long* best;  ///< by box: best_key() of its largest IoU and of a warp that has it
-  float* block_best;         ///< by block of anchors and box: largest IoU; null: not wanted
+  float* block_best;         ///< by block of anchors and box: largest IoU; low_quality alone
+  int* best_boxes;           ///< by image and anchor: its best box of the image; low_quality alone
   int batch;
   int anchors;  ///< of an image
   int box_count;
   bool anchors_by_image;
   bool later_wins;
-  bool force_best_anchor;
   float low_threshold;
   float high_threshold;
   float code_weights[4];
@@ -68,8 +68,10 @@ struct MatchBox {
   float area;
 };
 
-__device__ __forceinline__ MatchBox make_anchor(const Corners& corners) {
-  if (!is_valid(corners)) return {{0.0f, 0.0f, 0.0f, 0.0f}, 0.0f};
+__device__ __forceinline__ MatchBox make_anchor(Corners corners) {
+  const bool valid = is_valid(corners);
+  corners = {valid ? corners.x1 : 0.0f, valid ? corners.y1 : 0.0f, valid ? corners.x2 : 0.0f,
+             valid ? corners.y2 : 0.0f};
   return {corners, area(corners)};
 }
 
@@ -88,11 +90,13 @@ __device__ __forceinline__ float match_iou(const MatchBox& anchor, const MatchBo
   return __fdiv_rn(overlap, __fsub_rn(__fadd_rn(box.area, anchor.area), overlap));
 }
 
+__device__ __forceinline__ std::int64_t first_anchor(const MatchParameters& parameters, int image) {
+  return parameters.anchors_by_image ? std::int64_t{image} * parameters.anchors : 0;
+}
+
 __device__ __forceinline__ Corners load_anchor(const MatchParameters& parameters, int image,
                                                int anchor) {
-  const std::int64_t first =
-      parameters.anchors_by_image ? std::int64_t{image} * parameters.anchors : 0;
-  return load_corners(parameters.anchor_boxes, first + anchor);
+  return load_corners(parameters.anchor_boxes, first_anchor(parameters, image) + anchor);
 }
 
 // Anchors, and the boxes of an image, are counted by *place*: from the first one on, or from the

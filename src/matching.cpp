@@ -158,6 +158,8 @@ Status plan_match_boxes(const MatchOptions& options, const MatchInput& input,
     std::int64_t count = 0;
     if (__builtin_mul_overflow(plan->blocks, plan->boxes, &count)) count = -1;
     plan->block_best = layout.add(count, sizeof(float));
+    if (__builtin_mul_overflow(plan->batch, plan->anchors, &count)) count = -1;
+    plan->best_boxes = layout.add(count, sizeof(std::int32_t));
   }
   if (!layout.ok()) {
     return Status::error(StatusCode::unsupported,
