@@ -84,8 +84,8 @@ Status match_boxes(const MatchPlan& plan, const MatchOptions& options, const Mat
     char* workspace = WorkspaceLayout::align(execution.workspace());
     parameters.best = reinterpret_cast<unsigned long long*>(workspace + plan.best);
     if (options.forced == ForcedMatches::low_quality && plan.anchors > 0) {
-      parameters.block_best = reinterpret_cast<float*>(workspace + plan.block_best);
-      parameters.best_boxes = reinterpret_cast<int*>(workspace + plan.best_boxes);
+      parameters.block_best = reinterpret_cast<unsigned*>(workspace + plan.block_best);
+      parameters.best_pairs = reinterpret_cast<int*>(workspace + plan.best_pairs);
     }
     CUDET_RETURN_IF_ERROR(clear_best(parameters, execution.stream()));
   }

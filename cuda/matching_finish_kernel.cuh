@@ -72,7 +72,8 @@ __device__ __forceinline__ unsigned force_boxes(const MatchParameters& parameter
     bool is_reached = is_best;
     if constexpr (kForced == ForcedMatches::low_quality) {
       const std::int64_t row = std::int64_t{blockIdx.x} * parameters.box_count;
-      is_reached |= mine < range.end && parameters.block_best[row + mine] == iou_of_key(key);
+      is_reached = mine < range.end && has_reached(parameters.block_best[row + mine],
+                                                   warp % kMatchWarps, iou_of_key(key));
     }
     int best_place = 0;
     unsigned reached = __ballot_sync(kFullWarp, is_reached);
@@ -102,21 +103,36 @@ __device__ __forceinline__ unsigned force_boxes(const MatchParameters& parameter
   return forced;
 }
 
+/// The box of a pair with which an anchor has the larger IoU, as an index within the image.
+__device__ __forceinline__ int better_box_of(const MatchParameters& parameters,
+                                             const BoxRange& range, const MatchBox& anchor,
+                                             int pair) {
+  const int first = box_at_place(parameters, range, 2 * pair);
+  if (2 * pair + 1 == range.end - range.begin) return first - range.begin;
+  const int second = box_at_place(parameters, range, 2 * pair + 1);
+  const MatchBox boxes[] = {make_match_box(load_corners(parameters.boxes, first)),
+                            make_match_box(load_corners(parameters.boxes, second))};
+  const float least = fmaxf(match_iou(anchor, boxes[0]), 0.0f);
+  return (match_iou(anchor, boxes[1]) > least ? second : first) - range.begin;
+}
+
 /// Writes the matches that are forced, as force_boxes() tells them.
 template <ForcedMatches kForced>
 __device__ __forceinline__ void store_forced(const MatchParameters& parameters, int image,
-                                             const BoxRange& range, unsigned forced,
+                                             const BoxRange& range,
+                                             const MatchBox (&anchors)[kAnchorsPerThread],
+                                             unsigned forced,
                                              const int (&forced_boxes)[kAnchorsPerThread]) {
 #pragma unroll
   for (int k = 0; k < kAnchorsPerThread; ++k) {
     const int place = first_place_of_lane() + k * kWarpSize;
     if ((forced >> k & 1u) == 0 || place >= parameters.anchors) continue;
-    const int anchor = anchor_at_place(parameters, place);
     int box = forced_boxes[k] - range.begin;
     if constexpr (kForced == ForcedMatches::low_quality) {
-      box = parameters.best_boxes[std::int64_t{image} * parameters.anchors + anchor];
+      const std::int64_t first = std::int64_t{image} * parameters.anchors;
+      box = better_box_of(parameters, range, anchors[k], parameters.best_pairs[first + place]);
     }
-    store_match(parameters, image, anchor, range.begin, box);
+    store_match(parameters, image, anchor_at_place(parameters, place), range.begin, box);
   }
 }
 
@@ -173,7 +189,7 @@ __global__ void __launch_bounds__(kMatchThreads)
   load_lane_anchors(parameters, image, first_place_of_lane(), anchors);
   int forced_boxes[kAnchorsPerThread] = {};
   const unsigned forced = force_boxes<kForced>(parameters, range, anchors, forced_boxes);
-  store_forced<kForced>(parameters, image, range, forced, forced_boxes);
+  store_forced<kForced>(parameters, image, range, anchors, forced, forced_boxes);
 }
 
 }  // namespace cudet::device

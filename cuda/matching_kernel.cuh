@@ -162,18 +162,22 @@ __device__ __forceinline__ void store_block_best(const MatchParameters& paramete
                                                  const int* warp_best) {
   for (int i = static_cast<int>(threadIdx.x); i < boxes; i += kMatchThreads) {
     unsigned long long key = 0;
+    int bits[kMatchWarps];
 #pragma unroll
     for (int warp = 0; warp < kMatchWarps; ++warp) {
-      const int bits = warp_best[warp * kMatchTileBoxes + i];
+      bits[warp] = max(warp_best[warp * kMatchTileBoxes + i], 0);
       const int place = static_cast<int>(blockIdx.x) * kMatchWarps + warp;
-      if (bits > 0) key = max(key, best_key(bits, place));
+      if (bits[warp] > 0) key = max(key, best_key(bits[warp], place));
     }
     const int box = box_at_place(parameters, range, first_place + i);
     if (key != 0) atomicMax(parameters.best + box, key);
-    if (parameters.block_best != nullptr) {
-      parameters.block_best[std::int64_t{blockIdx.x} * parameters.box_count + box] =
-          iou_of_key(key);
-    }
+    if (parameters.block_best == nullptr) continue;
+    const unsigned best = __float_as_uint(iou_of_key(key));
+    unsigned reached = best;
+#pragma unroll
+    for (int warp = 0; warp < kMatchWarps; ++warp)
+      reached |= static_cast<unsigned>(bits[warp]) == best ? reached_by(warp) : 0u;
+    parameters.block_best[std::int64_t{blockIdx.x} * parameters.box_count + box] = reached;
   }
 }
 
@@ -190,17 +194,14 @@ __device__ __forceinline__ int best_box_of(const MatchParameters& parameters, co
   return box - range.begin;
 }
 
-/// The best box of every anchor, whatever their IoU.
-__device__ __forceinline__ void store_best_boxes(const MatchParameters& parameters, int image,
-                                                 const BoxRange& range,
+/// The pair with the best box of every anchor, for matches that are forced.
+__device__ __forceinline__ void store_best_pairs(const MatchParameters& parameters, int image,
                                                  const LaneAnchors& anchors) {
+  int* pairs = parameters.best_pairs + std::int64_t{image} * parameters.anchors;
 #pragma unroll
   for (int k = 0; k < kAnchorsPerThread; ++k) {
     const int place = first_place_of_lane() + k * kWarpSize;
-    if (place >= parameters.anchors) continue;
-    const int anchor = anchor_at_place(parameters, place);
-    parameters.best_boxes[std::int64_t{image} * parameters.anchors + anchor] =
-        best_box_of(parameters, range, anchors.boxes[k], anchors.best[k], anchors.pair[k]);
+    if (place < parameters.anchors) pairs[place] = anchors.pair[k];
   }
 }
 
@@ -268,9 +269,7 @@ __global__ void __launch_bounds__(kMatchThreads) match_kernel(const MatchParamet
   LaneAnchors anchors = load_anchors(parameters, image);
   match_image<kLooksAtBoxes>(parameters, range, anchors, tile, reinterpret_cast<int*>(warp_best));
   if constexpr (kLooksAtBoxes) {
-    if (has_boxes && parameters.best_boxes != nullptr) {
-      store_best_boxes(parameters, image, range, anchors);
-    }
+    if (parameters.best_pairs != nullptr) store_best_pairs(parameters, image, anchors);
   }
 
 #pragma unroll

@@ -33,8 +33,10 @@ struct MatchParameters {
   IntegerArray best_anchors;
   float* best_anchor_ious;   ///< null: not wanted
   unsigned long long* best;  ///< by box: best_key() of its largest IoU and of a warp that has it
-  float* block_best;         ///< by block of anchors and box: largest IoU; low_quality alone
-  int* best_boxes;           ///< by image and anchor: its best box of the image; low_quality alone
+  /// By block of anchors and box: largest IoU, and reached_by() of each warp that has it;
+  /// low_quality alone.
+  unsigned* block_best;
+  int* best_pairs;  ///< by image and place of an anchor: pair with its best box; low_quality alone
   int batch;
   int anchors;  ///< of an image
   int box_count;
@@ -124,6 +126,18 @@ __device__ __forceinline__ int place_of_key(unsigned long long key) {
 
 __device__ __forceinline__ float iou_of_key(unsigned long long key) {
   return __uint_as_float(static_cast<unsigned>(key >> 32));
+}
+
+/// The bit of a block's warp next to an IoU, of which the two upper bits are 0, since it is at most
+/// 1.
+__device__ __forceinline__ unsigned reached_by(int warp) {
+  static_assert(kMatchWarps <= 2, "no bit for the third");
+  return 0x40000000u << warp;
+}
+
+/// Whether a warp of the block reached this IoU, by what the block has noted.
+__device__ __forceinline__ bool has_reached(unsigned block_best, int warp, float iou) {
+  return (block_best & reached_by(warp)) != 0 && (block_best & 0x3fffffffu) == __float_as_uint(iou);
 }
 
 __device__ __forceinline__ void store_codes(const MatchParameters& parameters, std::int64_t index,
