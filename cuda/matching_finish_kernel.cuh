@@ -2,10 +2,9 @@
 //
 // It finds the best anchors among those of the warps that have them, and writes the outputs by box.
 // Where matches are forced a warp has the anchors that it had in the first kernel, but forms IoUs
-// only with the boxes of which it has the best anchor, and for low-quality matches with those whose
-// largest IoU is the one that its block reached: a few blocks a box, however many anchors there
-// are. A match that is forced is written over that of the first kernel, which has noted the best
-// box of each anchor.
+// only with the boxes whose largest IoU one of its anchors has, as the first kernel has noted: a
+// few warps a box, however many anchors there are. A match that is forced is written over that of
+// the first kernel. For low-quality matches that has noted the pair with each anchor's best box.
 #pragma once
 
 #include "device/warp.cuh"
