@@ -85,7 +85,11 @@ Status match_boxes(const MatchPlan& plan, const MatchOptions& options, const Mat
     parameters.best = reinterpret_cast<unsigned long long*>(workspace + plan.best);
     if (options.forced == ForcedMatches::low_quality && plan.anchors > 0) {
       parameters.block_best = reinterpret_cast<unsigned*>(workspace + plan.block_best);
-      parameters.best_pairs = reinterpret_cast<int*>(workspace + plan.best_pairs);
+      parameters.notes_are_matches =
+          output.matches.present() && output.matches.type() == DataType::int32;
+      parameters.notes = parameters.notes_are_matches
+                             ? output.matches.data_as<int>()
+                             : reinterpret_cast<int*>(workspace + plan.notes);
     }
     CUDET_RETURN_IF_ERROR(clear_best(parameters, execution.stream()));
   }

@@ -4,7 +4,8 @@
 // Where matches are forced a warp has the anchors that it had in the first kernel, but forms IoUs
 // only with the boxes whose largest IoU one of its anchors has, as the first kernel has noted: a
 // few warps a box, however many anchors there are. A match that is forced is written over that of
-// the first kernel. For low-quality matches that has noted the pair with each anchor's best box.
+// the first kernel. For low-quality matches that has noted which pair has the best box of an anchor
+// without a match, if it can in the output itself, where now the match comes.
 #pragma once
 
 #include "device/warp.cuh"
@@ -115,7 +116,7 @@ __device__ __forceinline__ int better_box_of(const MatchParameters& parameters,
   return (match_iou(anchor, boxes[1]) > least ? second : first) - range.begin;
 }
 
-/// Writes the matches that are forced, as force_boxes() tells them.
+/// Writes the matches that are forced, as force_boxes() tells them, and matches in place of notes.
 template <ForcedMatches kForced>
 __device__ __forceinline__ void store_forced(const MatchParameters& parameters, int image,
                                              const BoxRange& range,
@@ -125,13 +126,21 @@ __device__ __forceinline__ void store_forced(const MatchParameters& parameters, 
 #pragma unroll
   for (int k = 0; k < kAnchorsPerThread; ++k) {
     const int place = first_place_of_lane() + k * kWarpSize;
-    if ((forced >> k & 1u) == 0 || place >= parameters.anchors) continue;
+    if (place >= parameters.anchors) continue;
+    const int anchor = anchor_at_place(parameters, place);
+    const bool is_forced = (forced >> k & 1u) != 0;
     int box = forced_boxes[k] - range.begin;
     if constexpr (kForced == ForcedMatches::low_quality) {
-      const std::int64_t first = std::int64_t{image} * parameters.anchors;
-      box = better_box_of(parameters, range, anchors[k], parameters.best_pairs[first + place]);
+      const std::int64_t index = std::int64_t{image} * parameters.anchors + anchor;
+      const int note = parameters.notes[index];
+      if (note >= 0) continue;  // its match is its best box
+      if (is_forced) {
+        box = better_box_of(parameters, range, anchors[k], pair_of_note(note));
+      } else if (parameters.notes_are_matches) {
+        parameters.notes[index] = match_of_note(note);
+      }
     }
-    store_match(parameters, image, anchor_at_place(parameters, place), range.begin, box);
+    if (is_forced) store_match(parameters, image, anchor, range.begin, box);
   }
 }
 

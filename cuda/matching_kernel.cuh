@@ -194,17 +194,6 @@ __device__ __forceinline__ int best_box_of(const MatchParameters& parameters, co
   return box - range.begin;
 }
 
-/// The pair with the best box of every anchor, for matches that are forced.
-__device__ __forceinline__ void store_best_pairs(const MatchParameters& parameters, int image,
-                                                 const LaneAnchors& anchors) {
-  int* pairs = parameters.best_pairs + std::int64_t{image} * parameters.anchors;
-#pragma unroll
-  for (int k = 0; k < kAnchorsPerThread; ++k) {
-    const int place = first_place_of_lane() + k * kWarpSize;
-    if (place < parameters.anchors) pairs[place] = anchors.pair[k];
-  }
-}
-
 /// Stages the boxes from place `first_place` on; a box is added where one is missing to a pair.
 __device__ __forceinline__ void stage_boxes(const MatchParameters& parameters,
                                             const BoxRange& range, int first_place, int boxes,
@@ -268,9 +257,6 @@ __global__ void __launch_bounds__(kMatchThreads) match_kernel(const MatchParamet
   const bool has_boxes = range.end > range.begin;
   LaneAnchors anchors = load_anchors(parameters, image);
   match_image<kLooksAtBoxes>(parameters, range, anchors, tile, reinterpret_cast<int*>(warp_best));
-  if constexpr (kLooksAtBoxes) {
-    if (parameters.best_pairs != nullptr) store_best_pairs(parameters, image, anchors);
-  }
 
 #pragma unroll
   for (int k = 0; k < kAnchorsPerThread; ++k) {
@@ -289,6 +275,12 @@ __global__ void __launch_bounds__(kMatchThreads) match_kernel(const MatchParamet
       match = static_cast<int>(MatchOutput::kBetweenThresholds);
     }
     store_match(parameters, image, anchor, range.begin, match);
+    if constexpr (kLooksAtBoxes) {
+      if (has_boxes && parameters.notes != nullptr) {
+        parameters.notes[std::int64_t{image} * parameters.anchors + anchor] =
+            match_note(match, anchors.pair[k]);
+      }
+    }
   }
 }
 

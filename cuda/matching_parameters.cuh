@@ -36,7 +36,8 @@ struct MatchParameters {
   /// By block of anchors and box: largest IoU, and reached_by() of each warp that has it;
   /// low_quality alone.
   unsigned* block_best;
-  int* best_pairs;  ///< by image and place of an anchor: pair with its best box; low_quality alone
+  int* notes;              ///< by image and anchor: match_note(); low_quality alone
+  bool notes_are_matches;  ///< `notes` is the output `matches`
   int batch;
   int anchors;  ///< of an image
   int box_count;
@@ -157,6 +158,23 @@ __device__ __forceinline__ void store_codes(const MatchParameters& parameters, s
     store_real(parameters.codes, parameters.code_type, 4 * index + k,
                __fmul_rn(parameters.code_weights[k], codes[k]));
   }
+}
+
+/// What an anchor has got, and without a match the pair that has its best box, for the case that
+/// this is forced.
+__device__ __forceinline__ int match_note(int match, int pair) {
+  if (match >= 0) return match;
+  return ~(2 * pair + (match == static_cast<int>(MatchOutput::kBetweenThresholds) ? 1 : 0));
+}
+
+__device__ __forceinline__ int match_of_note(int note) {
+  if (note >= 0) return note;
+  return static_cast<int>((~note & 1) != 0 ? MatchOutput::kBetweenThresholds
+                                           : MatchOutput::kNoMatch);
+}
+
+__device__ __forceinline__ int pair_of_note(int note) {
+  return ~note / 2;
 }
 
 /// Writes what an anchor has got: `match` is a box of the image, or one of the two constants.

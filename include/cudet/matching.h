@@ -81,8 +81,9 @@ struct MatchOutput {
 
 /// Bytes of device workspace that match_boxes() needs: 0 where only outputs by anchor are wanted
 /// and nothing is forced, otherwise 8 g, and with forced low-quality matches 4 g for each 512
-/// anchors and 4 for each anchor of each image. Reads options, the shapes of the inputs, and which
-/// outputs are given. Pure host arithmetic, monotone in every size.
+/// anchors and, unless matches of int32 are wanted, 4 for each anchor of each image. Reads options,
+/// the shapes of the inputs, and which outputs are given. Pure host arithmetic, monotone in every
+/// size.
 CUDET_API Status match_boxes_workspace_size(const MatchOptions& options, const MatchInput& input,
                                             const MatchOutput& output, std::size_t* bytes) noexcept;
 
@@ -103,7 +104,8 @@ CUDET_API Status match_boxes_workspace_size(const MatchOptions& options, const M
 /// Empty input  Without boxes, in an image or at all, no anchor has a match, its IoU is 0.
 /// Workspace    match_boxes_workspace_size(); contents are neither read before nor needed after.
 /// Memory       No array of all pairs. Reads 16 bytes an anchor and box, and writes the outputs; in
-///              between at most 8 bytes for a box and block of 512 anchors, and 4 for an anchor.
+///              between at most 8 bytes for a box and block of 512 anchors, and 4 for an
+///              anchor where no matches of int32 are written.
 /// Stream       One kernel; where something is forced or outputs by box are wanted, the clearing of
 ///              8 g bytes before it and a short kernel after it. Captured graphs may be replayed on
 ///              changed inputs.
