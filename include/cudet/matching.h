@@ -81,9 +81,8 @@ struct MatchOutput {
 
 /// Bytes of device workspace that match_boxes() needs: 0 where only outputs by anchor are wanted
 /// and nothing is forced, otherwise 8 g, and with forced low-quality matches 4 g for each 512
-/// anchors and, unless matches of int32 are wanted, 4 for each anchor of each image. Reads options,
-/// the shapes of the inputs, and which outputs are given. Pure host arithmetic, monotone in every
-/// size.
+/// anchors and 4 for each anchor of each image. Reads options, the shapes of the inputs, and which
+/// outputs are given. Pure host arithmetic, monotone in every size.
 CUDET_API Status match_boxes_workspace_size(const MatchOptions& options, const MatchInput& input,
                                             const MatchOutput& output, std::size_t* bytes) noexcept;
 
