@@ -170,7 +170,7 @@ bool needs_candidates(const NmsCall& call) {
 
 void run_image(const NmsCall& call, std::int64_t index, int threads) {
   const ImageRange image = reference::image_range(call.input, call.shape, index);
-  const std::vector<std::uint32_t> order = visiting_order(call, image);
+  const std::vector<std::uint32_t> order = visiting_order(call, image, threads);
   std::vector<Candidate> candidates;
   if (needs_candidates(call)) {
     candidates.reserve(order.size());

@@ -1,6 +1,7 @@
 #include "nms_candidates.h"
 
 #include "../float16.h"
+#include "parallel.h"
 
 #include <algorithm>
 #include <array>
@@ -82,35 +83,60 @@ void append_keys(std::vector<std::uint64_t>& keys, const NmsScoreThreshold& thre
   }
 }
 
+/// Scores in a row in memory: `count` from element `first` on, with the numbers `number`, `number`
+/// + `step` ...
+struct ScoreRow {
+  std::int64_t first, count, number, step;
+};
+
 void append_keys(std::vector<std::uint64_t>& keys, const NmsScoreThreshold& threshold,
-                 const Tensor& scores, std::int64_t first, std::int64_t count, std::int64_t number,
-                 std::int64_t step) {
+                 const Tensor& scores, const ScoreRow& row) {
   switch (scores.type()) {
     case DataType::float16:
-      return append_keys(keys, threshold, scores.data_as<std::uint16_t>() + first, count, number,
-                         step, float16_to_float);
+      return append_keys(keys, threshold, scores.data_as<std::uint16_t>() + row.first, row.count,
+                         row.number, row.step, float16_to_float);
     case DataType::bfloat16:
-      return append_keys(keys, threshold, scores.data_as<std::uint16_t>() + first, count, number,
-                         step, bfloat16_to_float);
+      return append_keys(keys, threshold, scores.data_as<std::uint16_t>() + row.first, row.count,
+                         row.number, row.step, bfloat16_to_float);
     default:
-      return append_keys(keys, threshold, scores.data_as<float>() + first, count, number, step);
+      return append_keys(keys, threshold, scores.data_as<float>() + row.first, row.count,
+                         row.number, row.step);
   }
 }
 
-std::vector<std::uint64_t> keys_of_image(const NmsCall& call, const ImageRange& image) {
-  std::vector<std::uint64_t> keys;
+/// All scores of an image, by increasing number where the layout has them so.
+std::vector<ScoreRow> score_rows(const NmsCall& call, const ImageRange& image) {
+  constexpr std::int64_t kScores = 1 << 16;  // in a row that a thread takes
   const NmsShape& shape = call.shape;
-  keys.reserve(static_cast<std::size_t>(image.boxes));
-  const NmsScoreThreshold threshold = raw_score_threshold(call.options);
+  std::vector<ScoreRow> rows;
   if (shape.dense && call.options.score_layout == ScoreLayout::class_box) {
     for (std::int64_t c = 0; c < shape.classes; ++c) {
-      append_keys(keys, threshold, call.input.scores, (image.index * shape.classes + c) * shape.n,
-                  image.boxes, c, shape.classes);
+      rows.push_back({(image.index * shape.classes + c) * shape.n, image.boxes, c, shape.classes});
     }
-  } else {
-    append_keys(keys, threshold, call.input.scores, image.first_box * shape.classes,
-                image.boxes * shape.classes, 0, 1);
+    return rows;
   }
+  const std::int64_t count = image.boxes * shape.classes;
+  for (std::int64_t number = 0; number < count; number += kScores) {
+    rows.push_back(
+        {image.first_box * shape.classes + number, std::min(kScores, count - number), number, 1});
+  }
+  return rows;
+}
+
+std::vector<std::uint64_t> keys_of_image(const NmsCall& call, const ImageRange& image,
+                                         int threads) {
+  const NmsScoreThreshold threshold = raw_score_threshold(call.options);
+  const std::vector<ScoreRow> rows = score_rows(call, image);
+  std::vector<std::vector<std::uint64_t>> keys_of_row(rows.size());
+  parallel_for(threads, static_cast<std::int64_t>(rows.size()), 1,
+               [&](std::int64_t begin, std::int64_t) {
+                 const auto i = static_cast<std::size_t>(begin);
+                 append_keys(keys_of_row[i], threshold, call.input.scores, rows[i]);
+               });
+  if (keys_of_row.size() == 1) return std::move(keys_of_row.front());
+  std::vector<std::uint64_t> keys;
+  for (const std::vector<std::uint64_t>& more : keys_of_row)
+    keys.insert(keys.end(), more.begin(), more.end());
   return keys;
 }
 
@@ -131,9 +157,10 @@ void remove_background(std::vector<std::uint64_t>& keys, const NmsCall& call,
 
 }  // namespace
 
-std::vector<std::uint32_t> visiting_order(const NmsCall& call, const ImageRange& image) {
+std::vector<std::uint32_t> visiting_order(const NmsCall& call, const ImageRange& image,
+                                          int threads) {
   constexpr std::size_t kFewKeys = 256;  // whose sorting by comparison is as fast
-  std::vector<std::uint64_t> keys = keys_of_image(call, image);
+  std::vector<std::uint64_t> keys = keys_of_image(call, image, threads);
   remove_background(keys, call, image);
   const auto top_k = static_cast<std::size_t>(call.shape.top_k);
   const bool selected = keys.size() > top_k;

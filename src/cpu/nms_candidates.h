@@ -11,6 +11,6 @@ namespace cudet::cpu {
 /// Numbers (reference::Candidate::number) of the boxes of an image that take part, by decreasing
 /// score, equal scores by increasing number; no more than call.shape.top_k.
 std::vector<std::uint32_t> visiting_order(const reference::NmsCall& call,
-                                          const reference::ImageRange& image);
+                                          const reference::ImageRange& image, int threads);
 
 }  // namespace cudet::cpu
