@@ -9,8 +9,16 @@ set(cudet_host_sources
     src/cpu/box_columns.cpp
     src/cpu/box_loops_generic.cpp
     src/cpu/box_loops_x86_64_v3.cpp
+    src/cpu/depthwise_conv.cpp
+    src/cpu/depthwise_conv_backward.cpp
+    src/cpu/depthwise_image.cpp
+    src/cpu/depthwise_lines.cpp
+    src/cpu/depthwise_loops_generic.cpp
+    src/cpu/depthwise_loops_x86_64_v3.cpp
+    src/cpu/depthwise_loops_x86_64_v4.cpp
     src/cpu/focal_loops_generic.cpp
     src/cpu/focal_loops_x86_64_v3.cpp
+    src/cpu/focal_loops_x86_64_v4.cpp
     src/cpu/focal_loss_sigmoid.cpp
     src/cpu/focal_loss_softmax.cpp
     src/cpu/iou.cpp

@@ -13,6 +13,15 @@ namespace cudet::device {
 constexpr unsigned kHeadVector = 4;
 static_assert(kFocalHeadPositions == kWarpSize * kHeadVector);
 
+/// Blocks that a multiprocessor is to hold: one less than in rows where this kernel would spill.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+constexpr int kSquareHeadBlocks = 5;
+#else
+constexpr int kSquareHeadBlocks = kSquareBlocks;
+#endif
+template <bool kSquare>
+constexpr int kHeadBlocks = kSquare ? kSquareHeadBlocks : kFocalBlocks<false>;
+
 /// A warp's tile.
 struct HeadTile {
   unsigned plane;     ///< of the tile's first class, in [B, A C]
@@ -213,7 +222,7 @@ __device__ __forceinline__ FocalLaneSum head_chunk(const SigmoidFocalParameters&
 
 /// One warp a tile of kFocalHeadClasses x kFocalHeadPositions elements.
 template <class T, bool kSquare>
-__global__ void __launch_bounds__(kFocalBlockThreads, kFocalBlocks<kSquare>)
+__global__ void __launch_bounds__(kFocalBlockThreads, kHeadBlocks<kSquare>)
     focal_head_kernel(const __grid_constant__ SigmoidFocalParameters parameters) {
   const unsigned chunk = blockIdx.x * (blockDim.x / kWarpSize) + threadIdx.x / kWarpSize;
   FocalLaneSum lane;

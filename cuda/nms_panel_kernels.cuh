@@ -129,13 +129,34 @@ __device__ __forceinline__ TileMask overlapped(const TileMask& kept, unsigned la
           warp_or((first.high & use_first) | (second.high & use_second))};
 }
 
+/// Warps that flag what a tile overlaps, each for a few of its boxes.
+constexpr int kNmsPanelHelpers = kNmsPanelWarps - 1;
+constexpr int kNmsHelperRows =
+    (static_cast<int>(kNmsTile) + kNmsPanelHelpers - 1) / kNmsPanelHelpers;
+
+/// All words of a mask tile that belong to kept boxes of helper `helper`.
+__device__ __forceinline__ TileMask words_of_kept(const TileMask& kept, int helper,
+                                                  const TileMask* words) {
+  const int first = helper * kNmsHelperRows;
+  const auto flags =
+      static_cast<unsigned>(((static_cast<std::uint64_t>(kept.high) << 32) | kept.low) >> first);
+  TileMask gone = {0u, 0u};
+#pragma unroll
+  for (int row = 0; row < kNmsHelperRows; ++row) {
+    if (((flags >> row) & 1u) == 0u || first + row >= static_cast<int>(kNmsTile)) continue;
+    const TileMask word = words[first + row];
+    gone = {gone.low | word.low, gone.high | word.high};
+  }
+  return gone;
+}
+
 /// Greedy suppression of one panel, by one block, from its mask: a tile and a barrier a step. The
 /// first warp resolves the step's tile. The others meanwhile flag what the tile before it overlaps,
-/// but for the step's tile itself, for which the first warp has no time to wait.
+/// but for the step's tile itself, for which the first warp has no time to wait: a lane a later
+/// tile, so that only the words of kept boxes are read.
 __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWorkspace& workspace,
                                      std::int64_t image, std::int64_t panel_start) {
   constexpr int kTile = static_cast<int>(kNmsTile);
-  constexpr int kHelpers = kNmsPanelWarps - 1;
   CUDET_SHARED_ARRAY(TileMask, removed, static_cast<int>(kNmsPanelBoxes / kNmsTile));
   CUDET_SHARED_ARRAY(ResolvedTile, resolved, 2);
   NmsImageState& state = workspace.state[image];
@@ -190,7 +211,7 @@ __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWor
     }
     if (warp > 0 && tile > 0) {
       const ResolvedTile last = resolved[(tile - 1) % 2];
-      if (warp == 1 + tile % kHelpers) {
+      if (warp == 1 + tile % kNmsPanelHelpers) {
         for (int k = 0; k < 2; ++k) {
           if (!flag_of(last.kept, lane, k == 1)) continue;
           const int slot = last.kept_before + rank_in_tile(last.kept, lane, k == 1);
@@ -202,13 +223,13 @@ __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWor
           write_kept(arguments, place, order[position]);
         }
       }
-      for (int later = tile + warp; resolving && later < tiles; later += kHelpers) {
-        const TileMask* const words = mask + (first_tile_of(later) + tile - 1) * kTile + lane;
-        const TileMask gone = overlapped(last.kept, lane, words[0], words[kWarpSize]);
-        if (lane == 0) {
-          removed[later].low |= gone.low;
-          removed[later].high |= gone.high;
-        }
+      for (int first = tile + 1; resolving && first < tiles; first += kWarpSize) {
+        const int later = first + static_cast<int>(lane);
+        if (later >= tiles) continue;
+        const TileMask* const words = mask + (first_tile_of(later) + tile - 1) * kTile;
+        const TileMask gone = words_of_kept(last.kept, warp - 1, words);
+        if (gone.low != 0u) atomicOr(&removed[later].low, gone.low);
+        if (gone.high != 0u) atomicOr(&removed[later].high, gone.high);
       }
     }
     if (!resolving) break;
@@ -226,6 +247,20 @@ __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWor
 __device__ __forceinline__ bool image_done(const NmsWorkspace& workspace,
                                            const NmsImageState& state, std::int64_t start) {
   return start >= state.candidates || state.kept >= workspace.stop;
+}
+
+/// True where no pair of a task matters any more: earlier panels have removed the whole column
+/// tile, or all its row tiles. What the mask then holds is read and has no effect.
+__device__ __forceinline__ bool task_is_removed(const NmsWorkspace& workspace, std::int64_t image,
+                                                std::int64_t panel_start, TaskPosition task) {
+  const std::uint32_t* const flags = workspace.removed + image * workspace.removed_words;
+  const auto tile_is_removed = [&](int tile) {
+    const std::int64_t word = panel_start / 32 + 2 * tile;
+    const bool has_second = word + 1 < workspace.removed_words;
+    return flags[word] == ~0u && (!has_second || flags[word + 1] == ~0u);
+  };
+  if (tile_is_removed(task.column)) return true;
+  return tile_is_removed(task.row) && (task.row == task.column || tile_is_removed(task.row + 1));
 }
 
 /// Mask of the panel that starts at `panel_start`, a task a warp; the block that comes last of an
@@ -249,7 +284,8 @@ __global__ void __launch_bounds__(kNmsPanelThreads, kTest == NmsTest::fast ? 4 :
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
   const int task = static_cast<int>(where.block) * kNmsPanelWarps + warp;
   const TaskPosition position = task_position(task);
-  if (task < workspace.panel_tasks && panel_start + position.column * kNmsTile < state.candidates) {
+  if (task < workspace.panel_tasks && panel_start + position.column * kNmsTile < state.candidates &&
+      !(panel_start > 0 && task_is_removed(workspace, where.image, panel_start, position))) {
     const SharedBoxes columns = {column_corners, column_areas, column_rotated, column_classes};
     compute_mask<kClassAware, kTest>(arguments, workspace, where.image, panel_start, position,
                                      columns.from(warp * kTile));

@@ -3,6 +3,8 @@
 
 #include "../cuda/depthwise_conv.h"
 #include "check.h"
+#include "cpu/depthwise_conv.h"
+#include "cpu/parallel.h"
 #include "depthwise_conv_plan.h"
 
 #include <algorithm>
@@ -140,7 +142,8 @@ Status depthwise_conv(const DepthwiseConvOptions& options, const DepthwiseConvIn
   CUDET_RETURN_IF_ERROR(check_depthwise_conv(options, input, output, true, &shape));
   if (!execution.is_cuda()) {
     CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, 0));
-    return reference::depthwise_conv(options, input, output);
+    return cpu::depthwise_conv(shape, options, input, output,
+                               cpu::thread_count(execution.threads()));
   }
   CUDET_RETURN_IF_ERROR(
       make_depthwise_conv_plan(shape, options.kernel, output.pool.present(), &plan));

@@ -4,6 +4,8 @@
 
 #include "../cuda/depthwise_conv_backward.h"
 #include "check.h"
+#include "cpu/depthwise_conv.h"
+#include "cpu/parallel.h"
 #include "depthwise_conv_backward_plan.h"
 
 namespace cudet {
@@ -57,7 +59,8 @@ Status depthwise_conv_backward(const DepthwiseConvOptions& options,
   CUDET_RETURN_IF_ERROR(check_depthwise_conv_backward(options, input, output, true, &shape));
   if (!execution.is_cuda()) {
     CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, 0));
-    return reference::depthwise_conv_backward(options, input, output);
+    return cpu::depthwise_conv_backward(shape, options, input, output,
+                                        cpu::thread_count(execution.threads()));
   }
   DepthwiseConvBackwardPlan plan;
   CUDET_RETURN_IF_ERROR(make_depthwise_conv_backward_plan(shape, options, input, output, &plan));

@@ -120,23 +120,30 @@ struct Arrays {
   std::vector<float> logits, targets, alpha, weights, upstream, losses, gradients;
 };
 
-class CpuFocalLoops : public testing::Test {
+enum class Instructions { x86_64_v3, x86_64_v4 };
+
+class CpuFocalLoops : public testing::TestWithParam<Instructions> {
  protected:
   void SetUp() override {
-    if (vector_loops_ == nullptr) GTEST_SKIP() << "this processor has the generic loops only";
+    if (vector_loops_ == nullptr) GTEST_SKIP() << "this processor lacks the instructions";
   }
-  const FocalLoops* vector_loops_ = cpu::x86_64_v3_focal_loops();
+  const FocalLoops* vector_loops_ = GetParam() == Instructions::x86_64_v3
+                                        ? cpu::x86_64_v3_focal_loops()
+                                        : cpu::x86_64_v4_focal_loops();
   const FocalLoops& generic_ = cpu::kGenericFocalLoops;
   // The order of operations is the same, but for the rounding of products that are added.
   const Tolerance tolerance_ = {1e-6, 4e-6, 0.0, 0.0};
 };
 
-TEST_F(CpuFocalLoops, ElementsAreThoseOfTheGenericLoops) {
+INSTANTIATE_TEST_SUITE_P(Instructions, CpuFocalLoops,
+                         testing::Values(Instructions::x86_64_v3, Instructions::x86_64_v4));
+
+TEST_P(CpuFocalLoops, ElementsAreThoseOfTheGenericLoops) {
   Random random(2);
   SCOPED_TRACE(random.trace());
   for (const FocalKind kind : {FocalKind::focal, FocalKind::quality, FocalKind::varifocal}) {
     for (const float gamma : {0.0f, 1.0f, 1.5f, 2.0f}) {
-      for (const std::int64_t count : {1, 7, 8, 9, 100}) {
+      for (const std::int64_t count : {1, 7, 8, 9, 16, 17, 100}) {
         Arrays arrays(count);
         arrays.logits = random_logits(random, static_cast<std::int64_t>(arrays.logits.size()));
         for (std::size_t i = 0; i < arrays.logits.size(); ++i) {
@@ -160,7 +167,7 @@ TEST_F(CpuFocalLoops, ElementsAreThoseOfTheGenericLoops) {
   }
 }
 
-TEST_F(CpuFocalLoops, RowsAreThoseOfTheGenericLoops) {
+TEST_P(CpuFocalLoops, RowsAreThoseOfTheGenericLoops) {
   Random random(3);
   SCOPED_TRACE(random.trace());
   for (const std::int64_t count : {1, 3, 8, 9, 81}) {

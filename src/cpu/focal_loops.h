@@ -10,7 +10,7 @@ namespace cudet::cpu {
 
 /// Loops go on to the next multiple of this: so much room all arrays have, filled with numbers.
 /// What becomes of them is left open.
-inline constexpr std::int64_t kFocalPadding = 8;
+inline constexpr std::int64_t kFocalPadding = 16;
 
 /// What all elements of a call have in common.
 struct FocalFormula {
@@ -60,6 +60,9 @@ extern const FocalLoops kGenericFocalLoops;
 
 /// With AVX2 and FMA; null where the library is for another processor or this one lacks them.
 const FocalLoops* x86_64_v3_focal_loops() noexcept;
+
+/// With AVX-512, likewise.
+const FocalLoops* x86_64_v4_focal_loops() noexcept;
 
 /// The fastest that this machine can run.
 const FocalLoops& focal_loops() noexcept;

@@ -6,8 +6,7 @@ namespace cudet::cpu {
 namespace {
 
 constexpr int kWidth = 4;
-typedef float Floats __attribute__((vector_size(4 * kWidth)));
-typedef std::int32_t Ints __attribute__((vector_size(4 * kWidth)));
+#include "floats.inc"
 
 Floats multiply_add(Floats a, Floats b, Floats c) {
   return a * b + c;
@@ -20,8 +19,12 @@ Floats multiply_add(Floats a, Floats b, Floats c) {
 const FocalLoops kGenericFocalLoops = make_focal_loops("generic");
 
 const FocalLoops& focal_loops() noexcept {
-  static const FocalLoops* const best = x86_64_v3_focal_loops();
-  return best != nullptr ? *best : kGenericFocalLoops;
+  static const FocalLoops& best = []() -> const FocalLoops& {
+    if (const FocalLoops* loops = x86_64_v4_focal_loops()) return *loops;
+    if (const FocalLoops* loops = x86_64_v3_focal_loops()) return *loops;
+    return kGenericFocalLoops;
+  }();
+  return best;
 }
 
 }  // namespace cudet::cpu

@@ -6,34 +6,11 @@
 
 #include <immintrin.h>
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#endif
-
-namespace cudet::cpu {
-namespace {
-
-constexpr int kWidth = 8;
-typedef float Floats __attribute__((vector_size(4 * kWidth)));
-typedef std::int32_t Ints __attribute__((vector_size(4 * kWidth)));
-
-Floats multiply_add(Floats a, Floats b, Floats c) {
-  return _mm256_fmadd_ps(a, b, c);
-}
+#include "x86_64_v3_begin.inc"
 
 #include "focal_loops.inc"
 
-}  // namespace
-}  // namespace cudet::cpu
-
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "x86_64_end.inc"
 
 namespace cudet::cpu {
 

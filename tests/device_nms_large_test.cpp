@@ -1,0 +1,78 @@
+// nms() on a device at the ends of its range: very many boxes of one image, and very many images.
+
+#include <cudet/nms.h>
+
+#include "support/device_nms.h"
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#if defined(CUDET_EMULATED)
+#include "../cuda/emulation/device.h"
+#endif
+
+namespace cudet::test {
+namespace {
+
+TEST(DeviceNmsLarge, AHundredThousandBoxes) {
+  // 150 heaps of nearly equal boxes, far from each other: few are kept, so that 25 panels are soon
+  // worked off.
+  constexpr std::int64_t kBoxes = 100000;
+  Random random(1);
+  SCOPED_TRACE(random.trace());
+  std::vector<float> boxes;
+  for (std::int64_t i = 0; i < kBoxes; ++i) {
+    const auto heap = static_cast<float>(i % 150);
+    const float x = 100.0f * heap + random.uniform_float(0.0f, 1.0f);
+    const float y = random.uniform_float(0.0f, 1.0f);
+    boxes.insert(boxes.end(), {x, y, x + 40.0f, y + 30.0f});
+  }
+  NmsProblem problem =
+      make_nms_problem(boxes, random_scores(random, ScoreDistribution::uniform, kBoxes), 0.5f);
+  const NmsResult expected = reference_result(problem);
+  EXPECT_EQ(expected.count.integer(0), 150);
+  DeviceNms device(problem);
+  EXPECT_LE(device.workspace_bytes(), std::size_t{64} * kBoxes + (std::size_t{1} << 20));
+  device.poison();
+  const Status status = device.enqueue(nullptr);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_TRUE(same_result(device.download(), expected));
+}
+
+TEST(DeviceNmsLarge, ManyTinyImagesAreOneLaunch) {
+  for (const std::int64_t n : {1, 33, 64}) {
+    constexpr std::int64_t kImages = 301;
+    Random random(static_cast<std::uint64_t>(n));
+    SCOPED_TRACE(random.trace());
+    NmsProblem problem;
+    problem.boxes =
+        HostTensor::of_reals(DataType::float32, {kImages, n, 4},
+                             random_boxes(random, BoxDistribution::clustered, kImages * n));
+    problem.scores =
+        HostTensor::of_reals(DataType::float32, {kImages, n},
+                             random_scores(random, ScoreDistribution::ties, kImages * n));
+    std::vector<std::int64_t> classes;
+    for (std::int64_t i = 0; i < kImages * n; ++i)
+      classes.push_back(random.integer(0, 4));
+    problem.classes = HostTensor::of_integers(DataType::int32, {kImages, n}, classes);
+    problem.options.max_outputs = 20;
+    problem.options.max_outputs_per_class = 3;
+    DeviceNms device(problem);
+    EXPECT_EQ(device.workspace_bytes(), 0u);
+#if defined(CUDET_EMULATED)
+    emulation::mark();
+#endif
+    const Status status = device.enqueue(nullptr);
+    ASSERT_TRUE(status.ok()) << status.message();
+#if defined(CUDET_EMULATED)
+    EXPECT_EQ(emulation::counters().launches, 1);
+#endif
+    EXPECT_TRUE(same_result(device.download(), reference_result(problem)));
+  }
+}
+
+}  // namespace
+}  // namespace cudet::test
