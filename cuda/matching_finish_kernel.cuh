@@ -187,7 +187,7 @@ __global__ void __launch_bounds__(kMatchThreads)
 
 /// Outputs by box and forced matches; blocks as match_kernel() has them, at least one an image.
 template <ForcedMatches kForced>
-__global__ void __launch_bounds__(kMatchThreads)
+__global__ void __launch_bounds__(kMatchThreads, 2)
     match_force_kernel(const MatchParameters parameters) {
   const int image = static_cast<int>(blockIdx.y);
   const BoxRange range = boxes_with_anchors(parameters, image);
