@@ -50,20 +50,21 @@ MatchParameters make_parameters(const MatchPlan& plan, const MatchOptions& optio
 Status launch_finish(const MatchPlan& plan, ForcedMatches forced, const MatchParameters& parameters,
                      cudaStream_t stream) {
   const std::int64_t images = std::max<std::int64_t>(plan.batch, 1);
-  auto* kernel = match_finish_kernel;
+  auto* kernel = match_force_kernel<ForcedMatches::low_quality>;
+  const char* what = "launching match_force_kernel";
   std::int64_t blocks = std::max<std::int64_t>(plan.blocks, 1);
-  if (forced == ForcedMatches::low_quality) {
-    kernel = match_force_kernel<ForcedMatches::low_quality>;
-  } else if (forced == ForcedMatches::best_anchor) {
+  if (forced == ForcedMatches::best_anchor) {
     kernel = match_force_kernel<ForcedMatches::best_anchor>;
-  } else {
+  } else if (forced != ForcedMatches::low_quality) {
+    kernel = match_finish_kernel;
+    what = "launching match_finish_kernel";
     // A warp a box, if images have equally many.
     blocks = std::min<std::int64_t>(plan.boxes / images / kMatchWarps + 1, 1024);
   }
   LaunchConfig config = {};
   config.block = dim3(kMatchThreads);
   config.grid = dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(images));
-  return launch(kOperation, "launching match_finish_kernel", kernel, config, stream, parameters);
+  return launch(kOperation, what, kernel, config, stream, parameters);
 }
 
 Status clear_best(const MatchParameters& parameters, cudaStream_t stream) {
