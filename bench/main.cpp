@@ -64,6 +64,7 @@ std::vector<Workload> all_workloads(const Options& options) {
       workloads.push_back(std::move(workload));
   };
   append(depthwise_conv_workloads());
+  append(depthwise_conv_backward_workloads());
   append(focal_loss_workloads());
   append(iou_workloads());
   append(matching_workloads());

@@ -83,6 +83,7 @@ struct Workload {
 };
 
 std::vector<Workload> depthwise_conv_workloads();
+std::vector<Workload> depthwise_conv_backward_workloads();
 std::vector<Workload> focal_loss_workloads();
 std::vector<Workload> iou_workloads();
 std::vector<Workload> matching_workloads();

@@ -204,7 +204,12 @@ Status enqueue_grad_weight(const Call& call) {
   GradWeightParameters parameters = {};
   parameters.geometry = geometry_of(shape);
   parameters.gradient = final_gradient(call);
-  if (output.grad_weight.present()) parameters.x = call.input.x.data();
+  parameters.x = call.input.x.data();
+  if (!output.grad_weight.present()) {
+    // An image without rows is not read, wherever it lies.
+    parameters.x = parameters.gradient.grad_output;
+    parameters.geometry.h = 0;
+  }
   WeightReduction& reduction = parameters.reduction;
   reduction.partials = reinterpret_cast<float*>(call.workspace + plan.partials);
   reduction.arrived = reinterpret_cast<unsigned*>(call.workspace + plan.arrived);

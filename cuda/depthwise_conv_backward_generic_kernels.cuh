@@ -179,7 +179,6 @@ __device__ __forceinline__ float sum_of_tap(const GradWeightParameters& paramete
                                             int tap, long long first, long long last, int slices) {
   const DepthwiseGeometry& geometry = parameters.geometry;
   const bool is_bias = tap == geometry.kernel_h * geometry.kernel_w;
-  if (!is_bias && parameters.x == nullptr) return 0.0f;
   const int top = tap / geometry.kernel_w * geometry.dilation_h - geometry.pad_top;
   const int left = tap % geometry.kernel_w * geometry.dilation_w - geometry.pad_left;
   const Range columns =

@@ -23,7 +23,7 @@ struct WeightReduction {
 struct GradWeightParameters {
   DepthwiseGeometry geometry;
   GradientSource gradient;
-  const void* x;  ///< null: grad_bias alone is wanted
+  const void* x;
   WeightReduction reduction;
   long long share;  ///< pieces of all images, or rows of outputs, that a split has
   int strip_rows, strips, column_groups;  ///< of the window kernels

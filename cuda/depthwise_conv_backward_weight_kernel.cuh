@@ -61,7 +61,7 @@ __device__ __forceinline__ void add_strip(const GradWeightParameters& parameters
                  static_cast<long long>(row) * geometry.x.row +
                  static_cast<long long>(first_x) * geometry.x.column;
   const long long row_step = keep(static_cast<long long>(geometry.x.row));
-  const auto rows = static_cast<unsigned>(keep(parameters.x == nullptr ? 0 : geometry.h));
+  const auto rows = static_cast<unsigned>(keep(geometry.h));
   float g[static_cast<std::size_t>(Window::kRows)][4] = {};
 #pragma unroll 1
   for (int t = begin; t < end + Window::kRows - 1; ++t) {

@@ -42,25 +42,25 @@ __device__ __forceinline__ void stage_planes(const DepthwiseConvParameters& p, c
        i += static_cast<int>(kDepthwiseThreads))
     reinterpret_cast<float4*>(tile)[i] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
   __syncthreads();
+  const int gap = keep(pitch - p.w);
   for_each_group(rows * p.w, [&](int i, int count) {
-    float four[4];
-    if (p.x_vectors && count == 4) {
-      load_four(x + i, four);
-    } else {
-#pragma unroll
-      for (int k = 0; k < 4; ++k)
-        four[k] = k < count ? to_float(x[i + k]) : 0.0f;
-    }
-    int row = i / p.w;
-    int column = i - row * p.w;
-#pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      if (k < count) tile[row * pitch + p.pad_left + column] = four[k];
+    int column = i % p.w;
+    int place = i / p.w * pitch + p.pad_left + column;
+    const auto put = [&](float value) {
+      tile[place] = value;
       ++column;
-      if (column == p.w) {
-        column = 0;
-        ++row;
-      }
+      place += column == p.w ? gap + 1 : 1;
+      column = column == p.w ? 0 : column;
+    };
+    if (p.x_vectors && count == 4) {
+      float four[4];
+      load_four(x + i, four);
+#pragma unroll
+      for (const float value : four)
+        put(value);
+    } else {
+      for (int k = 0; k < count; ++k)
+        put(to_float(x[i + k]));
     }
   });
 }
@@ -120,12 +120,19 @@ __device__ __forceinline__ void convolve_columns(const DepthwiseConvParameters& 
 template <class T>
 __device__ __forceinline__ void store_planes(const DepthwiseConvParameters& p, std::int64_t index,
                                              int elements, float* out) {
+  const bool pools = keep(p.pool_partials != nullptr);
+  // The last group of the last block may have fewer elements than four; it is no vector then.
+  const Finish<4> finish(p, {0, elements % 4 == 0 ? 4 : elements % 4});
+  const Finish<4> whole(p, {0, 4});
   for_each_group(elements, [&](int i, int count) {
     float v[4];
     read_shared<4>(out + i, v);
-    const Finish<4> finish(p, {0, count});
-    finish.template store<T>(index + i, v);
-    if (p.pool_partials == nullptr) return;
+    if (count == 4) {
+      whole.template store<T>(index + i, v);
+    } else {
+      finish.template store<T>(index + i, v);
+    }
+    if (!pools) return;
 #pragma unroll
     for (int k = 0; k < 4; ++k)
       out[i + k] = v[k];

@@ -37,7 +37,6 @@ MatchParameters make_parameters(const MatchPlan& plan, const MatchOptions& optio
   parameters.box_count = static_cast<int>(plan.boxes);
   parameters.anchors_by_image = plan.anchors_by_image;
   parameters.later_wins = options.ties == MatchTies::later_index;
-  parameters.force_best_anchor = options.forced == ForcedMatches::best_anchor;
   parameters.low_threshold = options.low_threshold;
   parameters.high_threshold = options.high_threshold;
   std::copy(std::begin(options.code_weights), std::end(options.code_weights),
@@ -47,15 +46,25 @@ MatchParameters make_parameters(const MatchPlan& plan, const MatchOptions& optio
   return parameters;
 }
 
-/// Blocks an image of match_finish_kernel().
-unsigned finish_blocks(const MatchPlan& plan, const MatchOptions& options) {
-  if (options.forced == ForcedMatches::best_anchor) return 1;
-  if (options.forced == ForcedMatches::low_quality && plan.anchors > 0) {
-    return static_cast<unsigned>(plan.blocks);
+/// The second kernel and its blocks.
+Status launch_finish(const MatchPlan& plan, ForcedMatches forced, const MatchParameters& parameters,
+                     cudaStream_t stream) {
+  const std::int64_t images = std::max<std::int64_t>(plan.batch, 1);
+  auto* kernel = match_force_kernel<ForcedMatches::low_quality>;
+  const char* what = "launching match_force_kernel";
+  std::int64_t blocks = std::max<std::int64_t>(plan.blocks, 1);
+  if (forced == ForcedMatches::best_anchor) {
+    kernel = match_force_kernel<ForcedMatches::best_anchor>;
+  } else if (forced != ForcedMatches::low_quality) {
+    kernel = match_finish_kernel;
+    what = "launching match_finish_kernel";
+    // A warp a box, if images have equally many.
+    blocks = std::min<std::int64_t>(plan.boxes / images / kMatchWarps + 1, 1024);
   }
-  // A warp a box, if images have equally many.
-  const std::int64_t boxes = plan.boxes / std::max<std::int64_t>(plan.batch, 1);
-  return static_cast<unsigned>(std::min<std::int64_t>(boxes / kMatchWarps + 1, 1024));
+  LaunchConfig config = {};
+  config.block = dim3(kMatchThreads);
+  config.grid = dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(images));
+  return launch(kOperation, what, kernel, config, stream, parameters);
 }
 
 Status clear_best(const MatchParameters& parameters, cudaStream_t stream) {
@@ -76,7 +85,12 @@ Status match_boxes(const MatchPlan& plan, const MatchOptions& options, const Mat
     char* workspace = WorkspaceLayout::align(execution.workspace());
     parameters.best = reinterpret_cast<unsigned long long*>(workspace + plan.best);
     if (options.forced == ForcedMatches::low_quality && plan.anchors > 0) {
-      parameters.block_best = reinterpret_cast<float*>(workspace + plan.block_best);
+      parameters.block_best = reinterpret_cast<unsigned*>(workspace + plan.block_best);
+      parameters.notes_are_matches =
+          output.matches.present() && output.matches.type() == DataType::int32;
+      parameters.notes = parameters.notes_are_matches
+                             ? output.matches.data_as<int>()
+                             : reinterpret_cast<int*>(workspace + plan.notes);
     }
     CUDET_RETURN_IF_ERROR(clear_best(parameters, execution.stream()));
   }
@@ -91,9 +105,7 @@ Status match_boxes(const MatchPlan& plan, const MatchOptions& options, const Mat
                                  execution.stream(), parameters));
   }
   if (!looks_at_boxes) return Status();
-  config.grid = dim3(finish_blocks(plan, options), std::max(images, 1u));
-  return launch(kOperation, "launching match_finish_kernel", match_finish_kernel, config,
-                execution.stream(), parameters);
+  return launch_finish(plan, options.forced, parameters, execution.stream());
 }
 
 }  // namespace cudet::device

@@ -60,11 +60,37 @@ __device__ __forceinline__ int first_place_of_lane() {
          warp * kWarpSize * kAnchorsPerThread + lane;
 }
 
-/// Anchor at a place, a point beyond the last one.
-__device__ __forceinline__ MatchBox load_anchor_at(const MatchParameters& parameters, int image,
-                                                   int place) {
-  if (place >= parameters.anchors) return {{0.0f, 0.0f, 0.0f, 0.0f}, 0.0f};
-  return make_anchor(load_anchor(parameters, image, anchor_at_place(parameters, place)));
+/// A lane's anchors: at `first_place` and every 32nd from there on, points beyond the last one. Of
+/// anchors that are stored as corners all are there at once; the others ask each for its own way.
+__device__ __forceinline__ void load_lane_anchors(const MatchParameters& parameters, int image,
+                                                  int first_place,
+                                                  MatchBox (&anchors)[kAnchorsPerThread]) {
+  constexpr int kLast = (kAnchorsPerThread - 1) * kWarpSize;
+  Corners corners[kAnchorsPerThread];
+  if (are_corners(parameters.anchor_boxes) && first_place < parameters.anchors - kLast) {
+    const float4* anchor = static_cast<const float4*>(parameters.anchor_boxes.data) +
+                           first_anchor(parameters, image) +
+                           anchor_at_place(parameters, first_place);
+    const int step = parameters.later_wins ? -kWarpSize : kWarpSize;
+#pragma unroll
+    for (int k = 0; k < kAnchorsPerThread; ++k) {
+      const float4 box = __ldg(anchor);
+      corners[k] = {box.x, box.y, box.z, box.w};
+      anchor += step;
+    }
+  } else {
+#pragma unroll
+    for (int k = 0; k < kAnchorsPerThread; ++k) {
+      const int place = first_place + k * kWarpSize;
+      corners[k] = {0.0f, 0.0f, 0.0f, 0.0f};
+      if (place < parameters.anchors) {
+        corners[k] = load_anchor(parameters, image, anchor_at_place(parameters, place));
+      }
+    }
+  }
+#pragma unroll
+  for (int k = 0; k < kAnchorsPerThread; ++k)
+    anchors[k] = make_anchor(corners[k]);
 }
 
 /// The smallest rectangle round the anchors with an area of a warp; inverted where there is none.
@@ -136,18 +162,22 @@ __device__ __forceinline__ void store_block_best(const MatchParameters& paramete
                                                  const int* warp_best) {
   for (int i = static_cast<int>(threadIdx.x); i < boxes; i += kMatchThreads) {
     unsigned long long key = 0;
+    int bits[kMatchWarps];
 #pragma unroll
     for (int warp = 0; warp < kMatchWarps; ++warp) {
-      const int bits = warp_best[warp * kMatchTileBoxes + i];
+      bits[warp] = max(warp_best[warp * kMatchTileBoxes + i], 0);
       const int place = static_cast<int>(blockIdx.x) * kMatchWarps + warp;
-      if (bits > 0) key = max(key, best_key(bits, place));
+      if (bits[warp] > 0) key = max(key, best_key(bits[warp], place));
     }
     const int box = box_at_place(parameters, range, first_place + i);
     if (key != 0) atomicMax(parameters.best + box, key);
-    if (parameters.block_best != nullptr) {
-      parameters.block_best[std::int64_t{blockIdx.x} * parameters.box_count + box] =
-          iou_of_key(key);
-    }
+    if (parameters.block_best == nullptr) continue;
+    const unsigned best = __float_as_uint(iou_of_key(key));
+    unsigned reached = best;
+#pragma unroll
+    for (int warp = 0; warp < kMatchWarps; ++warp)
+      reached |= static_cast<unsigned>(bits[warp]) == best ? reached_by(warp) : 0u;
+    parameters.block_best[std::int64_t{blockIdx.x} * parameters.box_count + box] = reached;
   }
 }
 
@@ -181,9 +211,9 @@ __device__ __forceinline__ void stage_boxes(const MatchParameters& parameters,
 
 __device__ __forceinline__ LaneAnchors load_anchors(const MatchParameters& parameters, int image) {
   LaneAnchors anchors;
+  load_lane_anchors(parameters, image, first_place_of_lane(), anchors.boxes);
 #pragma unroll
   for (int k = 0; k < kAnchorsPerThread; ++k) {
-    anchors.boxes[k] = load_anchor_at(parameters, image, first_place_of_lane() + k * kWarpSize);
     anchors.best[k] = 0.0f;
     anchors.pair[k] = 0;
   }
@@ -245,6 +275,12 @@ __global__ void __launch_bounds__(kMatchThreads) match_kernel(const MatchParamet
       match = static_cast<int>(MatchOutput::kBetweenThresholds);
     }
     store_match(parameters, image, anchor, range.begin, match);
+    if constexpr (kLooksAtBoxes) {
+      if (has_boxes && parameters.notes != nullptr) {
+        parameters.notes[std::int64_t{image} * parameters.anchors + anchor] =
+            match_note(match, anchors.pair[k]);
+      }
+    }
   }
 }
 

@@ -33,13 +33,16 @@ struct MatchParameters {
   IntegerArray best_anchors;
   float* best_anchor_ious;   ///< null: not wanted
   unsigned long long* best;  ///< by box: best_key() of its largest IoU and of a warp that has it
-  float* block_best;         ///< by block of anchors and box: largest IoU; null: not wanted
+  /// By block of anchors and box: largest IoU, and reached_by() of each warp that has it;
+  /// low_quality alone.
+  unsigned* block_best;
+  int* notes;              ///< by image and anchor: match_note(); low_quality alone
+  bool notes_are_matches;  ///< `notes` is the output `matches`
   int batch;
   int anchors;  ///< of an image
   int box_count;
   bool anchors_by_image;
   bool later_wins;
-  bool force_best_anchor;
   float low_threshold;
   float high_threshold;
   float code_weights[4];
@@ -68,8 +71,10 @@ struct MatchBox {
   float area;
 };
 
-__device__ __forceinline__ MatchBox make_anchor(const Corners& corners) {
-  if (!is_valid(corners)) return {{0.0f, 0.0f, 0.0f, 0.0f}, 0.0f};
+__device__ __forceinline__ MatchBox make_anchor(Corners corners) {
+  const bool valid = is_valid(corners);
+  corners = {valid ? corners.x1 : 0.0f, valid ? corners.y1 : 0.0f, valid ? corners.x2 : 0.0f,
+             valid ? corners.y2 : 0.0f};
   return {corners, area(corners)};
 }
 
@@ -88,11 +93,13 @@ __device__ __forceinline__ float match_iou(const MatchBox& anchor, const MatchBo
   return __fdiv_rn(overlap, __fsub_rn(__fadd_rn(box.area, anchor.area), overlap));
 }
 
+__device__ __forceinline__ std::int64_t first_anchor(const MatchParameters& parameters, int image) {
+  return parameters.anchors_by_image ? std::int64_t{image} * parameters.anchors : 0;
+}
+
 __device__ __forceinline__ Corners load_anchor(const MatchParameters& parameters, int image,
                                                int anchor) {
-  const std::int64_t first =
-      parameters.anchors_by_image ? std::int64_t{image} * parameters.anchors : 0;
-  return load_corners(parameters.anchor_boxes, first + anchor);
+  return load_corners(parameters.anchor_boxes, first_anchor(parameters, image) + anchor);
 }
 
 // Anchors, and the boxes of an image, are counted by *place*: from the first one on, or from the
@@ -122,6 +129,18 @@ __device__ __forceinline__ float iou_of_key(unsigned long long key) {
   return __uint_as_float(static_cast<unsigned>(key >> 32));
 }
 
+/// The bit of a block's warp next to an IoU, of which the two upper bits are 0, since it is at most
+/// 1.
+__device__ __forceinline__ unsigned reached_by(int warp) {
+  static_assert(kMatchWarps <= 2, "no bit for the third");
+  return 0x40000000u << warp;
+}
+
+/// Whether a warp of the block reached this IoU, by what the block has noted.
+__device__ __forceinline__ bool has_reached(unsigned block_best, int warp, float iou) {
+  return (block_best & reached_by(warp)) != 0 && (block_best & 0x3fffffffu) == __float_as_uint(iou);
+}
+
 __device__ __forceinline__ void store_codes(const MatchParameters& parameters, std::int64_t index,
                                             const Corners& anchor, const Corners& box) {
   const float width = __fsub_rn(anchor.x2, anchor.x1);
@@ -139,6 +158,23 @@ __device__ __forceinline__ void store_codes(const MatchParameters& parameters, s
     store_real(parameters.codes, parameters.code_type, 4 * index + k,
                __fmul_rn(parameters.code_weights[k], codes[k]));
   }
+}
+
+/// What an anchor has got, and without a match the pair that has its best box, for the case that
+/// this is forced.
+__device__ __forceinline__ int match_note(int match, int pair) {
+  if (match >= 0) return match;
+  return ~(2 * pair + (match == static_cast<int>(MatchOutput::kBetweenThresholds) ? 1 : 0));
+}
+
+__device__ __forceinline__ int match_of_note(int note) {
+  if (note >= 0) return note;
+  return static_cast<int>((~note & 1) != 0 ? MatchOutput::kBetweenThresholds
+                                           : MatchOutput::kNoMatch);
+}
+
+__device__ __forceinline__ int pair_of_note(int note) {
+  return ~note / 2;
 }
 
 /// Writes what an anchor has got: `match` is a box of the image, or one of the two constants.

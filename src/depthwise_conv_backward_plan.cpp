@@ -5,6 +5,7 @@
 #include "workspace_layout.h"
 
 #include <algorithm>
+#include <cinttypes>
 
 namespace cudet {
 namespace {
@@ -14,16 +15,27 @@ constexpr const char* kOperation = "depthwise_conv_backward";
 /// Threads that fill a large device; more of them are only worth their cost in longer work.
 constexpr std::int64_t kWantedThreads = std::int64_t{1} << 16;
 
-/// Of a strip. Shorter ones would pay too much for the rows where they meet; larger kernels take
-/// longer ones.
-constexpr std::int64_t kFewestRows = 8;
+/// Of a strip. Shorter ones would pay too much for the rows where they meet.
 constexpr std::int64_t kMostRows = 56;
+std::int64_t fewest_rows(int kernel) {
+  return std::max(8, 2 * (kernel + 1));
+}
 
 /// Sums of more blocks than there are groups, in elements: 8 MB.
 constexpr std::int64_t kMostExtraSums = std::int64_t{1} << 21;
 
+/// What a thread adds one after the other: strips of a few columns, or sums of a row.
+constexpr std::int64_t kMostPieces = 16;
+constexpr std::int64_t kMostLines = 2048;
+
 std::int64_t divide_up(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
+}
+
+/// a b, or the largest number where that is larger.
+std::int64_t product(std::int64_t a, std::int64_t b) {
+  std::int64_t result = 0;
+  return __builtin_mul_overflow(a, b, &result) ? INT64_MAX : result;
 }
 
 /// Whether a window that slides down in registers takes the kernel: its code is made for each size.
@@ -53,7 +65,7 @@ DepthwiseStrips cut(std::int64_t rows, std::int64_t columns, std::int64_t group_
                     std::int64_t planes, int kernel) {
   const std::int64_t groups = divide_up(columns, group_columns);
   const std::int64_t fewest = divide_up(rows, kMostRows);
-  const std::int64_t most = rows / std::max<std::int64_t>(kFewestRows, 2 * (kernel + 1));
+  const std::int64_t most = rows / fewest_rows(kernel);
   const std::int64_t wanted = kWantedThreads / std::max<std::int64_t>(planes * groups, 1);
   const std::int64_t count =
       std::max<std::int64_t>({std::min(wanted, most), fewest, std::int64_t{1}});
@@ -79,7 +91,7 @@ void plan_grad_x(DepthwiseConvBackwardPlan* plan) {
 }
 
 /// Blocks of grad_weight and grad_bias, and the room for their sums, in elements; that is monotone
-/// in every size, although the number of blocks is not.
+/// in the sizes of an image, although the number of blocks is not.
 std::int64_t plan_grad_weight(DepthwiseConvBackwardPlan* plan) {
   constexpr std::int64_t kLanes = 32;
   const DepthwiseConvShape& shape = plan->shape;
@@ -89,7 +101,8 @@ std::int64_t plan_grad_weight(DepthwiseConvBackwardPlan* plan) {
   const std::int64_t pieces =
       window ? shape.n * plan->weight.count * plan->weight.column_groups : shape.n * shape.oh;
   const std::int64_t most_pieces =
-      shape.n * divide_up(shape.oh, kFewestRows) * divide_up(shape.ow, 4);
+      window ? shape.n * divide_up(shape.oh, fewest_rows(shape.kernel_h)) * divide_up(shape.ow, 4)
+             : pieces;
   plan->groups = channels_last ? divide_up(shape.out_channels(), kLanes) : shape.out_channels();
   plan->weight_threads = 256;
   if (window && !channels_last) {
@@ -102,15 +115,20 @@ std::int64_t plan_grad_weight(DepthwiseConvBackwardPlan* plan) {
   const std::int64_t extra =
       std::min(4 * kWantedThreads / plan->weight_threads, kMostExtraSums / sums);
   const std::int64_t workers = !window ? 1 : channels_last ? 8 : plan->weight_threads;
+  const std::int64_t rounds = window ? kMostPieces : kMostLines;
   const std::int64_t splits = std::max<std::int64_t>(
-      std::min({extra / plan->groups, divide_up(pieces, workers), most_pieces}), 1);
+      std::min({std::max(extra / plan->groups, divide_up(pieces, workers * rounds)),
+                divide_up(pieces, workers), most_pieces}),
+      1);
   // Whole rounds of a block's threads: the last split may have less to do, but no other.
   plan->share = workers * divide_up(pieces, workers * splits);
   plan->splits =
       std::max<std::int64_t>(divide_up(pieces, std::max<std::int64_t>(plan->share, 1)), 1);
-  const std::int64_t most_sums = plan->groups * sums + std::min(most_blocks * sums, kMostExtraSums);
-  const std::int64_t group_sums = std::max<std::int64_t>(most_pieces, 1) * sums;
-  return group_sums >= most_sums / plan->groups ? most_sums : group_sums * plan->groups;
+  const std::int64_t group_sums = plan->groups * sums;
+  const std::int64_t most_workers = !window ? 1 : channels_last ? 8 : 128;
+  const std::int64_t most_sums = product(group_sums, most_pieces / (most_workers * rounds) + 2) +
+                                 std::min(most_blocks * sums, kMostExtraSums);
+  return std::min(product(std::max<std::int64_t>(most_pieces, 1), group_sums), most_sums);
 }
 
 }  // namespace
@@ -149,8 +167,11 @@ Status make_depthwise_conv_backward_plan(const DepthwiseConvShape& shape,
     plan->gradient =
         layout.add(shape.n * shape.out_channels() * shape.oh * shape.ow, sizeof(float));
   }
-  if (!layout.ok()) {
-    return Status::error(StatusCode::invalid_argument, "%s: grad_output is too large", kOperation);
+  if (!layout.ok() || product(plan->groups, plan->splits) > INT32_MAX) {
+    return Status::error(StatusCode::unsupported,
+                         "%s: grad_output must have fewer elements on a device, got %" PRId64
+                         " images of %" PRId64 " x %" PRId64 " x %" PRId64,
+                         kOperation, shape.n, shape.out_channels(), shape.oh, shape.ow);
   }
   plan->workspace_bytes = layout.total();
   return Status();

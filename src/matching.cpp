@@ -157,7 +157,9 @@ Status plan_match_boxes(const MatchOptions& options, const MatchInput& input,
   if (options.forced == ForcedMatches::low_quality) {
     std::int64_t count = 0;
     if (__builtin_mul_overflow(plan->blocks, plan->boxes, &count)) count = -1;
-    plan->block_best = layout.add(count, sizeof(float));
+    plan->block_best = layout.add(count, sizeof(std::uint32_t));
+    if (__builtin_mul_overflow(plan->batch, plan->anchors, &count)) count = -1;
+    plan->notes = layout.add(count, sizeof(std::int32_t));
   }
   if (!layout.ok()) {
     return Status::error(StatusCode::unsupported,

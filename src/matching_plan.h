@@ -19,7 +19,8 @@ struct MatchPlan {
   std::int64_t blocks = 0;        ///< of an image
   bool looks_at_boxes = false;    ///< something asks for the best anchor of a box
   std::size_t best = 0;           ///< offset of uint64 [boxes] in the workspace
-  std::size_t block_best = 0;     ///< offset of float32 [blocks, boxes]; low_quality alone
+  std::size_t block_best = 0;     ///< offset of uint32 [blocks, boxes]; low_quality alone
+  std::size_t notes = 0;          ///< offset of int32 [batch, anchors]; low_quality alone
   std::size_t workspace_bytes = 0;
 };
 

@@ -269,43 +269,6 @@ TEST(DeviceDepthwiseBackward, NothingToAdd) {
   }
 }
 
-/// A problem whose sums many blocks share.
-DepthwiseProblem shared_problem(ImageLayout layout, DepthwiseConvKernel kernel) {
-  Random random(616);
-  DepthwiseConvOptions options;
-  options.layout = layout;
-  options.kernel = kernel;
-  options.activation = Activation::hardswish;
-  const DepthwiseSizes sizes = {5, 3, 24, 20, 3, 3, 1};
-  DepthwiseProblem problem =
-      random_problem(random, DataType::float16, with_same_padding(options, sizes), sizes);
-  add_gradient(random, problem);
-  return problem;
-}
-
-bool are_same(const DepthwiseGradients& got, const DepthwiseGradients& expected) {
-  return same_bits(got.grad_x, expected.grad_x) &&
-         same_bits(got.grad_weight, expected.grad_weight) &&
-         same_bits(got.grad_bias, expected.grad_bias);
-}
-
-TEST(DeviceDepthwiseBackward, RunsInEveryMode) {
-  for (const ImageLayout layout : kLayouts) {
-    for (const DepthwiseConvKernel kernel : {window_kernel(layout), DepthwiseConvKernel::generic}) {
-      const DepthwiseProblem problem = shared_problem(layout, kernel);
-      const DepthwiseGradients first = device_gradients(problem);
-      expect_near(first, problem);
-      DeviceDepthwiseBackward device(problem);
-      for (const StreamMode mode : kStreamModes) {
-        run_in_mode(
-            mode, [&](cudaStream_t stream) { return device.enqueue(stream); },
-            [&] { device.poison(); },
-            [&] { EXPECT_TRUE(are_same(device.download(), first)) << to_string(mode); });
-      }
-    }
-  }
-}
-
 /// <grad_output, conv x> is <grad_x, x> and <grad_weight, weight>.
 TEST(DeviceDepthwiseBackward, IsAdjointToForward) {
   Random random(617);

@@ -211,7 +211,8 @@ TEST(MatchWorkspace, HoldsWhatTheBoxesNeed) {
   EXPECT_EQ(size(), 256u + 255u);  // 5 keys
   output.best_anchors = Tensor();
   problem.options.forced = ForcedMatches::low_quality;
-  EXPECT_EQ(size(), 256u + 256u + 255u);  // and 3 blocks of 5 numbers
+  // and 3 blocks of 5 numbers, and one for each of 2 x 1025 anchors
+  EXPECT_EQ(size(), 256u + 256u + 8448u + 255u);
   const Status status =
       match_boxes_workspace_size(problem.options, problem.input(), output, nullptr);
   EXPECT_STREQ(status.message(), "match_boxes: bytes must not be null, got a null pointer");

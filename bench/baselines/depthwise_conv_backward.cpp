@@ -11,14 +11,14 @@ Status run_baseline(const BaselineDepthwiseBackward& problem, const Execution& e
   (void)execution;
 #endif
   if (problem.grad_x != nullptr) {
-    for (std::int64_t i = 0; i < problem.n * problem.channels * problem.h * problem.w; ++i)
+    for (int i = 0; i < problem.n * problem.channels * problem.h * problem.w; ++i)
       problem.grad_x[i] = baseline_grad_x(problem, i);
   }
   if (problem.grad_weight == nullptr) return Status();
-  const std::int64_t outputs = problem.n * problem.oh * problem.ow;
-  for (std::int64_t i = 0; i < problem.channels * problem.kernel * problem.kernel; ++i) {
+  const int outputs = problem.n * problem.oh * problem.ow;
+  for (int i = 0; i < problem.channels * problem.kernel * problem.kernel; ++i) {
     double sum = 0.0;
-    for (std::int64_t output = 0; output < outputs; ++output)
+    for (int output = 0; output < outputs; ++output)
       sum += static_cast<double>(baseline_grad_weight_term(problem, i, output));
     problem.grad_weight[i] = static_cast<float>(sum);
   }

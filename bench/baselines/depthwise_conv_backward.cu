@@ -10,7 +10,7 @@ namespace {
 constexpr int kThreads = 256;
 
 __global__ void baseline_grad_x_kernel(const BaselineDepthwiseBackward problem) {
-  const std::int64_t i = blockIdx.x * static_cast<std::int64_t>(kThreads) + threadIdx.x;
+  const int i = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
   if (i < problem.n * problem.channels * problem.h * problem.w) {
     problem.grad_x[i] = baseline_grad_x(problem, i);
   }
@@ -18,10 +18,10 @@ __global__ void baseline_grad_x_kernel(const BaselineDepthwiseBackward problem) 
 
 __global__ void baseline_grad_weight_kernel(const BaselineDepthwiseBackward problem) {
   __shared__ float sums[kThreads];
-  const std::int64_t outputs = problem.n * problem.oh * problem.ow;
+  const int outputs = problem.n * problem.oh * problem.ow;
   float sum = 0.0f;
-  for (std::int64_t output = threadIdx.x; output < outputs; output += kThreads)
-    sum += baseline_grad_weight_term(problem, blockIdx.x, output);
+  for (int output = static_cast<int>(threadIdx.x); output < outputs; output += kThreads)
+    sum += baseline_grad_weight_term(problem, static_cast<int>(blockIdx.x), output);
   sums[threadIdx.x] = sum;
   for (unsigned half = kThreads / 2; half > 0; half /= 2) {
     __syncthreads();
@@ -33,7 +33,7 @@ __global__ void baseline_grad_weight_kernel(const BaselineDepthwiseBackward prob
 }  // namespace
 
 Status launch_baseline(const BaselineDepthwiseBackward& problem, cudaStream_t stream) {
-  const std::int64_t elements = problem.n * problem.channels * problem.h * problem.w;
+  const int elements = problem.n * problem.channels * problem.h * problem.w;
   if (problem.grad_x != nullptr) {
     const auto blocks = static_cast<unsigned>((elements + kThreads - 1) / kThreads);
     baseline_grad_x_kernel<<<blocks, kThreads, 0, stream>>>(problem);

@@ -6,17 +6,15 @@
 #include <cudet/execution.h>
 #include <cudet/status.h>
 
-#include <cstdint>
-
 namespace cudet::bench {
 
-/// nchw, square kernels, no dilation, no activation.
+/// nchw, square kernels, no dilation, no activation; below 2^31 elements, as usual.
 struct BaselineDepthwiseBackward {
   const float* grad_output;  ///< [n, channels, oh, ow]
   const float* x;            ///< [n, channels, h, w]
   const float* weight;       ///< [channels, kernel, kernel]
-  std::int64_t n, channels, h, w, oh, ow;
-  std::int64_t kernel, stride, padding;
+  int n, channels, h, w, oh, ow;
+  int kernel, stride, padding;
   float* grad_x;       ///< null: not wanted
   float* grad_weight;  ///< null: not wanted
 };

@@ -72,6 +72,12 @@ __device__ __forceinline__ Corners load_corners(const BoxArray& boxes, std::int6
   return to_corners(load_box(boxes, index), boxes.format, boxes.legacy_offset);
 }
 
+/// True where a box is stored as Corners are, so that a copy is all that load_corners() does.
+__device__ __forceinline__ bool are_corners(const BoxArray& boxes) {
+  return boxes.type == DataType::float32 && boxes.aligned && boxes.format == BoxFormat::xyxy &&
+         !boxes.legacy_offset;
+}
+
 /// False for NaN, inverted and out-of-range boxes.
 __device__ __forceinline__ bool is_valid(const Corners& box) {
   constexpr float kLimit = 4611686018427387904.0f;                     // 2^62

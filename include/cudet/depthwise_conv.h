@@ -196,16 +196,16 @@ CUDET_API Status depthwise_conv_backward_kernels(const DepthwiseConvOptions& opt
                                                  DepthwiseConvBackwardKernels* kernels) noexcept;
 
 /// Bytes of device workspace that depthwise_conv_backward() needs. Reads options, shapes and types
-/// of the inputs, and which outputs are given. Pure host arithmetic, monotone in every size.
+/// of the inputs, and which outputs are given. Pure host arithmetic, monotone in n, c, h and w.
 CUDET_API Status depthwise_conv_backward_workspace_size(const DepthwiseConvOptions& options,
                                                         const DepthwiseConvBackwardInput& input,
                                                         const DepthwiseConvBackwardOutput& output,
                                                         std::size_t* bytes) noexcept;
 
 /// Gradients of depthwise_conv(). With v = conv(x, weight) + bias and g = grad_output act'(v):
-///   grad_x[b, c, .]        sum of weight[o, p, q] g[b, o, i, j] over all taps that read the
-///   element grad_weight[o, p, q]   sum over b, i, j of g[b, o, i, j] x[b, o / m, the element it
-///   reads] grad_bias[o]           sum over b, i, j of g[b, o, i, j]
+///   grad_x[b, c, .] = sum of weight[o, p, q] g[b, o, i, j] over all taps that read the element,
+///   grad_weight[o, p, q] = sum over b, i, j of g[b, o, i, j] times the element of x that it reads,
+///   grad_bias[o] = sum over b, i, j of g[b, o, i, j].
 /// grad_output is also the gradient of the residual.
 ///
 /// Activations   act'(v) as PyTorch has it where there are two sides: relu and leaky_relu take the
@@ -217,8 +217,8 @@ CUDET_API Status depthwise_conv_backward_workspace_size(const DepthwiseConvOptio
 ///               few thousand terms one after the other, and these sums as a tree.
 /// Determinism   Same input, same bits, in every run on one kind of device; no float atomics.
 /// Empty input   grad_weight and grad_bias of no images are 0, so is grad_x without outputs.
-/// Other         Special values, workspace, stream, threads, limits and errors are as for
-///               depthwise_conv(); options.output_scale is not looked at.
+/// Other         As for depthwise_conv(), without output_scale; but in sums of grad_weight, an
+///               infinity or NaN of x or g may also meet zeros beside the image.
 CUDET_API Status depthwise_conv_backward(const DepthwiseConvOptions& options,
                                          const DepthwiseConvBackwardInput& input,
                                          const DepthwiseConvBackwardOutput& output,

@@ -71,7 +71,7 @@ struct MatchOutput {
 
   Tensor ious;          ///< [batch, a], float32: the best IoU, 0 without boxes
   Tensor match_labels;  ///< [batch, a], int32 or int64: label of the match, see options
-  Tensor codes;  ///< [batch, a, 4], float32, float16 or bfloat16: encoded match, 0 without
+  Tensor codes;         ///< [batch, a, 4], float32, float16 or bfloat16: encoded match, 0 without
 
   /// [g], int32 or int64: the anchor with which a box has its largest IoU; -1 without anchors and
   /// for boxes that the offsets leave out.
@@ -80,9 +80,9 @@ struct MatchOutput {
 };
 
 /// Bytes of device workspace that match_boxes() needs: 0 where only outputs by anchor are wanted
-/// and nothing is forced, otherwise 8 g, and 4 g for each 512 anchors with forced low-quality
-/// matches. Reads options, the shapes of the inputs, and which outputs are given. Pure host
-/// arithmetic, monotone in every size.
+/// and nothing is forced, otherwise 8 g, and with forced low-quality matches 4 g for each 512
+/// anchors and 4 for each anchor of each image. Reads options, the shapes of the inputs, and which
+/// outputs are given. Pure host arithmetic, monotone in every size.
 CUDET_API Status match_boxes_workspace_size(const MatchOptions& options, const MatchInput& input,
                                             const MatchOutput& output, std::size_t* bytes) noexcept;
 
@@ -95,15 +95,16 @@ CUDET_API Status match_boxes_workspace_size(const MatchOptions& options, const M
 /// Codes        torchvision's BoxCoder.encode: ((x - xa) / wa, (y - ya) / ha, log(w / wa),
 ///              log(h / ha)) times code_weights, of centres and sides of box and anchor (a).
 ///              Float32, within 1e-6 + 1e-5 of the value before its weight, and for the first two
-///              also 1e-6 of w / wa or h / ha, where sides are 0 or at least 2^-50. 0 with an invalid box or anchor. Infinite or NaN where a side is 0, as
-///              IEEE 754 says; such pairs match only where low_threshold or a forced match lets
-///              them.
+///              also 1e-6 of w / wa or h / ha, where sides are 0 or at least 2^-50. 0 with an
+///              invalid box or anchor. Infinite or NaN where a side is 0, as IEEE 754 says; such
+///              pairs match only where low_threshold or a forced match lets them.
 /// Ties         options.ties, among the boxes of an anchor and among the anchors of a box.
 /// Determinism  Same input, same bits, in every run; indices and IoUs on every device.
 /// Empty input  Without boxes, in an image or at all, no anchor has a match, its IoU is 0.
 /// Workspace    match_boxes_workspace_size(); contents are neither read before nor needed after.
 /// Memory       No array of all pairs. Reads 16 bytes an anchor and box, and writes the outputs; in
-///              between at most 8 bytes for a box and block of 512 anchors.
+///              between at most 8 bytes for a box and block of 512 anchors, and 4 for an
+///              anchor where no matches of int32 are written.
 /// Stream       One kernel; where something is forced or outputs by box are wanted, the clearing of
 ///              8 g bytes before it and a short kernel after it. Captured graphs may be replayed on
 ///              changed inputs.
