@@ -24,6 +24,10 @@ bool is_aligned(const Tensor& tensor, std::uintptr_t bytes) {
   return reinterpret_cast<std::uintptr_t>(tensor.data()) % bytes == 0;
 }
 
+unsigned ceil_divide(unsigned a, unsigned b) {
+  return a / b + (a % b != 0 ? 1 : 0);
+}
+
 GammaKind gamma_kind(float gamma) {
   return gamma == 0.0f   ? GammaKind::zero
          : gamma == 1.0f ? GammaKind::one
@@ -41,8 +45,7 @@ FocalReductionParameters make_reduction(const FocalReductionPlan& plan, unsigned
   const bool reduced = reduction != LossReduction::none && loss.present();
   if (!reduced && !counted.present()) return parameters;
   char* const base = WorkspaceLayout::align(execution.workspace());
-  parameters.sums = reinterpret_cast<float*>(base + plan.sums);
-  parameters.counts = reinterpret_cast<unsigned*>(base + plan.counts);
+  parameters.sums = reinterpret_cast<FocalPartial*>(base + plan.sums);
   parameters.group_sums = reinterpret_cast<double*>(base + plan.group_sums);
   parameters.group_counts = reinterpret_cast<long long*>(base + plan.group_counts);
   parameters.arrived = reinterpret_cast<unsigned*>(base + plan.arrived);
@@ -62,6 +65,11 @@ float gradient_scale(LossReduction reduction, float grad_scale, double count) {
   return static_cast<float>(static_cast<double>(grad_scale) / std::max(count, 1.0));
 }
 
+/// Shared memory of focal_head_kernel for each tile of positions of a block.
+std::size_t head_targets_bytes(DataType type) {
+  return type == DataType::float32 ? sizeof(HeadTargets<float>) : sizeof(HeadTargets<__half>);
+}
+
 /// Clears the count of blocks that have arrived, where one is kept.
 Status clear_arrived(const char* operation, const FocalReductionParameters& reduction,
                      cudaStream_t stream) {
@@ -78,10 +86,6 @@ FocalLevelParameters make_level(const SigmoidFocalPlan& plan,
                                 const SigmoidFocalLossOutput& output, int level) {
   const FocalLevelShape& shape = plan.shape.levels[level];
   const bool by_element = options.reduction == LossReduction::none;
-  const std::uintptr_t vector_bytes =
-      options.layout == FocalLayout::head
-          ? kHeadVector * static_cast<std::uintptr_t>(size_of(input.logits[level].type()))
-          : 16;
   FocalLevelParameters parameters = {};
   parameters.logits = input.logits[level].data();
   parameters.targets = input.targets[level].data();
@@ -94,9 +98,8 @@ FocalLevelParameters make_level(const SigmoidFocalPlan& plan,
   parameters.first_chunk = static_cast<unsigned>(plan.first_chunk[level]);
   parameters.elements = static_cast<unsigned>(shape.elements);
   parameters.positions = static_cast<unsigned>(shape.positions);
-  parameters.aligned = is_aligned(input.logits[level], vector_bytes) &&
-                       is_aligned(output.grad_logits[level], vector_bytes);
-  parameters.targets_aligned = is_aligned(input.targets[level], 16);
+  parameters.aligned =
+      is_aligned(input.logits[level], 16) && is_aligned(output.grad_logits[level], 16);
   return parameters;
 }
 
@@ -111,6 +114,11 @@ SigmoidFocalParameters make_sigmoid_parameters(const SigmoidFocalPlan& plan,
     parameters.levels[level] = make_level(plan, options, input, output, level);
   parameters.level_count = input.levels;
   parameters.chunks = static_cast<unsigned>(plan.first_chunk[input.levels]);
+  parameters.class_tiles = static_cast<unsigned>(plan.class_tiles);
+  const auto warps = static_cast<unsigned>(plan.block_threads / kWarpSize);
+  parameters.block_class_tiles = std::min(parameters.class_tiles, warps);
+  parameters.block_groups = ceil_divide(parameters.class_tiles, parameters.block_class_tiles);
+  parameters.block_tiles = warps / parameters.block_class_tiles;
   parameters.classes = static_cast<int>(plan.shape.classes);
   parameters.kind = options.kind;
   parameters.target_kind = options.targets;
@@ -263,11 +271,17 @@ Status sigmoid_focal_loss(const SigmoidFocalPlan& plan, const SigmoidFocalLossOp
   const SigmoidFocalParameters parameters =
       make_sigmoid_parameters(plan, options, input, output, execution);
   CUDET_RETURN_IF_ERROR(clear_arrived(kOperation, parameters.reduction, execution.stream()));
-  const int warps = plan.block_threads / kWarpSize;
   LaunchConfig config = {};
+  unsigned blocks;
+  if (plan.plain && head) {
+    blocks = ceil_divide(parameters.chunks / parameters.class_tiles, parameters.block_tiles) *
+             parameters.block_groups;
+    config.shared_bytes = parameters.block_tiles * head_targets_bytes(input.logits[0].type());
+  } else {
+    blocks = ceil_divide(parameters.chunks, static_cast<unsigned>(plan.block_threads / kWarpSize));
+  }
   // Where there are no elements, a block still writes the sum.
-  config.grid = dim3(std::max(
-      (parameters.chunks + static_cast<unsigned>(warps) - 1) / static_cast<unsigned>(warps), 1u));
+  config.grid = dim3(std::max(blocks, 1u));
   config.block = dim3(static_cast<unsigned>(plan.block_threads));
   return launch(kOperation,
                 !plan.plain ? "launching focal_general_kernel"

@@ -36,15 +36,19 @@ struct FocalLevelParameters {
   void* gradient;            ///< null: not wanted
   unsigned first_chunk;
   unsigned elements;
-  unsigned positions;    ///< head: H W
-  bool aligned;          ///< logits and gradient begin at multiples of a vector's bytes
-  bool targets_aligned;  ///< targets at multiples of 16
+  unsigned positions;  ///< head: H W
+  bool aligned;        ///< logits and gradient begin at multiples of 16 bytes
 };
 
 struct SigmoidFocalParameters {
   FocalLevelParameters levels[SigmoidFocalLossInput::kMaxLevels];
   int level_count;
   unsigned chunks;
+  // Head layout:
+  unsigned class_tiles;        ///< chunks of the same positions
+  unsigned block_class_tiles;  ///< how many of them a block takes, at most
+  unsigned block_groups;       ///< blocks that have the same positions
+  unsigned block_tiles;        ///< tiles of positions of a block
   int classes;
   FocalKind kind;
   FocalTargets target_kind;
@@ -119,19 +123,18 @@ __device__ __forceinline__ int class_of_target(const SigmoidFocalParameters& par
 // Losses are added by vectors first: a lane's long sum then takes few steps, so that the rounding
 // of many equal losses, which does not average out, stays below 1e-6.
 
-/// Loss and gradients of negatives that have no other options. The losses' sum is returned, before
-/// their weight; x becomes the gradient, `weight` is its factor.
+/// Loss and gradients of negatives that have no other options. The losses are added to `sum`,
+/// before their weight; x becomes the gradient, `weight` is its factor.
 template <class T, bool kSquare, std::size_t kCount>
 __device__ __forceinline__ float plain_negatives(const SigmoidFocalParameters& parameters,
-                                                 float weight, float (&x)[kCount]) {
+                                                 float weight, float (&x)[kCount],
+                                                 float sum = 0.0f) {
   constexpr bool kFull = sizeof(T) == 4;
-  float sum = 0.0f;
 #pragma unroll
   for (std::size_t k = 0; k < kCount; ++k) {
     const HardElement element =
         hard_element<kFull, kSquare>(x[k], parameters.gamma, parameters.gamma_kind);
-    sum = k == 0 ? element.modulation * element.entropy
-                 : fmaf(element.modulation, element.entropy, sum);
+    sum = fmaf(element.modulation, element.entropy, sum);
     x[k] = weight * element.modulation * element.slope;
   }
   return sum;

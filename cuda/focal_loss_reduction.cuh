@@ -17,8 +17,7 @@
 namespace cudet::device {
 
 struct FocalReductionParameters {
-  float* sums;  ///< null where nothing is summed
-  unsigned* counts;
+  FocalPartial* sums;  ///< null where nothing is summed
   double* group_sums;
   long long* group_counts;
   unsigned* arrived;
@@ -63,8 +62,9 @@ __device__ __forceinline__ void add_group(const FocalReductionParameters& parame
 #pragma unroll 2
   for (unsigned i = first + threadIdx.x % kWarpSize; i < end; i += kWarpSize) {
     // Past the first-level cache, which does not see what other blocks have written.
-    lane_sum += static_cast<double>(__ldcg(parameters.sums + i));
-    lane_count += __ldcg(parameters.counts + i);
+    const uint2 partial = __ldcg(reinterpret_cast<const uint2*>(parameters.sums) + i);
+    lane_sum += static_cast<double>(__uint_as_float(partial.x));
+    lane_count += partial.y;
   }
   sum = warp_sum(lane_sum);
   count = warp_count(lane_count);
@@ -120,8 +120,7 @@ __device__ __forceinline__ void reduce(const FocalReductionParameters& parameter
   sum = warp_sum(sum);
   count = warp_count(count);
   if (threadIdx.x % kWarpSize == 0 && partial < parameters.partials) {
-    parameters.sums[partial] = sum;
-    parameters.counts[partial] = count;
+    reinterpret_cast<uint2*>(parameters.sums)[partial] = make_uint2(__float_as_uint(sum), count);
     __threadfence();
   }
   __syncthreads();

@@ -24,8 +24,7 @@ FocalReductionPlan plan_reduction(std::int64_t partials) {
   plan.partials = partials;
   plan.groups = ceil_divide(partials, kFocalGroup);
   WorkspaceLayout layout;
-  plan.sums = layout.add(partials, sizeof(float));
-  plan.counts = layout.add(partials, sizeof(std::uint32_t));
+  plan.sums = layout.add(partials, sizeof(FocalPartial));
   plan.group_sums = layout.add(plan.groups, sizeof(double));
   plan.group_counts = layout.add(plan.groups, sizeof(std::int64_t));
   plan.arrived = layout.add(1, sizeof(std::uint32_t));
@@ -38,10 +37,19 @@ FocalReductionPlan plan_reduction(std::int64_t partials) {
 std::int64_t flat_chunks(const FocalLevelShape& level) {
   return ceil_divide(level.elements, kFocalChunk);
 }
-std::int64_t head_chunks(const FocalLevelShape& level, std::int64_t classes) {
+std::int64_t head_chunks(const FocalLevelShape& level, std::int64_t class_tiles, DataType type) {
   if (level.elements == 0) return 0;
-  return level.image_anchors * ceil_divide(std::max<std::int64_t>(classes, 1), kFocalHeadClasses) *
-         ceil_divide(level.positions, kFocalHeadPositions);
+  return level.image_anchors * class_tiles *
+         ceil_divide(level.positions, focal_head_positions(type));
+}
+
+/// Warps of a block in the head layout: all tiles of classes together where they are few enough,
+/// since these share their targets, and several such sets where they are very few.
+int head_block_warps(std::int64_t class_tiles) {
+  constexpr std::int64_t kUsual = kFocalBlockThreads / 32;
+  constexpr std::int64_t kMost = kFocalHeadBlockThreads / 32;
+  if (class_tiles <= kUsual) return static_cast<int>(kUsual / class_tiles * class_tiles);
+  return static_cast<int>(ceil_divide(class_tiles, ceil_divide(class_tiles, kMost)));
 }
 
 Status check_bytes(const char* operation, const std::size_t* bytes) {
@@ -99,11 +107,15 @@ bool is_plain(const SigmoidFocalLossOptions& options, const SigmoidFocalLossInpu
          !input.class_alpha.present() && !by_element && !short_rows;
 }
 
-Status make_sigmoid_plan(const SigmoidFocalShape& shape, FocalLayout layout, bool plain,
-                         SigmoidFocalPlan* plan) noexcept {
+Status make_sigmoid_plan(const SigmoidFocalShape& shape, DataType type, FocalLayout layout,
+                         bool plain, SigmoidFocalPlan* plan) noexcept {
   *plan = SigmoidFocalPlan();
   plan->shape = shape;
   plan->plain = plain;
+  const bool by_tile = plain && layout == FocalLayout::head;
+  plan->class_tiles =
+      ceil_divide(std::max<std::int64_t>(shape.classes, 1), focal_head_classes(type));
+  if (by_tile) plan->block_threads = 32 * head_block_warps(plan->class_tiles);
   std::int64_t most_chunks = 0;
   for (int level = 0; level < SigmoidFocalLossInput::kMaxLevels; ++level) {
     const FocalLevelShape& sizes = shape.levels[level];
@@ -114,8 +126,8 @@ Status make_sigmoid_plan(const SigmoidFocalShape& shape, FocalLayout layout, boo
                            sizes.elements);
     }
     const std::int64_t flat = flat_chunks(sizes);
-    const std::int64_t head = layout == FocalLayout::head ? head_chunks(sizes, shape.classes) : 0;
-    const bool by_tile = plain && layout == FocalLayout::head;
+    const std::int64_t head =
+        layout == FocalLayout::head ? head_chunks(sizes, plan->class_tiles, type) : 0;
     plan->first_chunk[level + 1] = plan->first_chunk[level] + (by_tile ? head : flat);
     most_chunks += std::max(flat, head);
   }
@@ -123,8 +135,8 @@ Status make_sigmoid_plan(const SigmoidFocalShape& shape, FocalLayout layout, boo
     return Status::error(StatusCode::unsupported,
                          "sigmoid_focal_loss: logits must have fewer than 2^31 tiles of %d classes "
                          "and %d positions on a device, got %" PRId64,
-                         static_cast<int>(kFocalHeadClasses), static_cast<int>(kFocalHeadPositions),
-                         most_chunks);
+                         static_cast<int>(focal_head_classes(type)),
+                         static_cast<int>(focal_head_positions(type)), most_chunks);
   }
   plan->reduction = plan_reduction(most_chunks);
   return Status();
@@ -176,7 +188,8 @@ Status sigmoid_focal_loss_workspace_size(const SigmoidFocalLossOptions& options,
   SigmoidFocalPlan plan;
   CUDET_RETURN_IF_ERROR(check_bytes("sigmoid_focal_loss", bytes));
   CUDET_RETURN_IF_ERROR(check_sigmoid_input(options, input, false, &shape));
-  CUDET_RETURN_IF_ERROR(make_sigmoid_plan(shape, options.layout, false, &plan));
+  CUDET_RETURN_IF_ERROR(
+      make_sigmoid_plan(shape, input.logits[0].type(), options.layout, false, &plan));
   *bytes = plan.reduction.workspace_bytes;
   return Status();
 }
@@ -194,8 +207,8 @@ Status sigmoid_focal_loss(const SigmoidFocalLossOptions& options,
     return cpu::sigmoid_focal_loss(shape, options, input, output,
                                    cpu::thread_count(execution.threads()));
   }
-  CUDET_RETURN_IF_ERROR(
-      make_sigmoid_plan(shape, options.layout, is_plain(options, input, output, shape), &plan));
+  CUDET_RETURN_IF_ERROR(make_sigmoid_plan(shape, input.logits[0].type(), options.layout,
+                                          is_plain(options, input, output, shape), &plan));
   CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, plan.reduction.workspace_bytes));
   return device::sigmoid_focal_loss(plan, options, input, output, execution);
 }

@@ -52,21 +52,32 @@ Status check_distribution_output(const DistributionFocalLossOptions& options,
 /// shape alone, neither on the device nor on the size of a block.
 inline constexpr std::int64_t kFocalChunk = 2048;
 
-/// The same in the head layout: a warp's tile of one anchor's classes and neighbouring positions.
-inline constexpr std::int64_t kFocalHeadClasses = 16;
-inline constexpr std::int64_t kFocalHeadPositions = 128;
+/// The same in the head layout, a warp's tile of one anchor's neighbouring positions, 16 bytes of
+/// logits a lane, and of its classes.
+inline std::int64_t focal_head_positions(DataType type) {
+  return 32 * 16 / size_of(type);
+}
+inline std::int64_t focal_head_classes(DataType type) {
+  return kFocalChunk / focal_head_positions(type);
+}
 
 /// Partial sums that one warp adds up in the second stage.
 inline constexpr std::int64_t kFocalGroup = 1024;
 
 inline constexpr int kFocalBlockThreads = 256;
+inline constexpr int kFocalHeadBlockThreads = 512;  ///< at most
+
+/// What a warp has added up, written and read at once.
+struct FocalPartial {
+  float sum;
+  std::uint32_t count;
+};
 
 /// Where the parts of a two-stage sum lie in the workspace.
 struct FocalReductionPlan {
   std::int64_t partials = 0;  ///< one a warp of the first stage
   std::int64_t groups = 0;
-  std::size_t sums = 0;          ///< float32 [partials]
-  std::size_t counts = 0;        ///< uint32 [partials]
+  std::size_t sums = 0;          ///< FocalPartial [partials]
   std::size_t group_sums = 0;    ///< float64 [groups]
   std::size_t group_counts = 0;  ///< int64 [groups]
   std::size_t arrived = 0;       ///< uint32, blocks that have stored their partial sums
@@ -81,6 +92,9 @@ struct SigmoidFocalPlan {
   /// Chunks of the levels before, and of all levels at the end.
   std::int64_t first_chunk[SigmoidFocalLossInput::kMaxLevels + 1] = {};
   FocalReductionPlan reduction;
+  /// Head layout, where plain: tiles that the classes of an anchor make. Chunks of the same
+  /// positions follow each other.
+  std::int64_t class_tiles = 1;
   int block_threads = kFocalBlockThreads;
 };
 
@@ -100,8 +114,8 @@ bool is_plain(const SigmoidFocalLossOptions& options, const SigmoidFocalLossInpu
               const SigmoidFocalLossOutput& output, const SigmoidFocalShape& shape) noexcept;
 
 /// Fail where a size exceeds what the kernels index. The workspace does not depend on `plain`.
-Status make_sigmoid_plan(const SigmoidFocalShape& shape, FocalLayout layout, bool plain,
-                         SigmoidFocalPlan* plan) noexcept;
+Status make_sigmoid_plan(const SigmoidFocalShape& shape, DataType type, FocalLayout layout,
+                         bool plain, SigmoidFocalPlan* plan) noexcept;
 /// `hard` says that a row has one target, without smoothing.
 Status make_softmax_plan(const char* operation, const SoftmaxShape& shape, DataType type, bool hard,
                          SoftmaxPlan* plan) noexcept;

@@ -84,7 +84,7 @@ TEST(DeviceFocalLossRepeat, SameBitsForEveryBlockSize) {
         DeviceTensor loss(host.loss[0]);
         output.loss[0] = loss.tensor();
         ASSERT_TRUE(check_sigmoid_input(problem.options, input, true, &shape).ok());
-        ASSERT_TRUE(make_sigmoid_plan(shape, layout, plain, &plan).ok());
+        ASSERT_TRUE(make_sigmoid_plan(shape, DataType::float32, layout, plain, &plan).ok());
         plan.block_threads = threads;
         Workspace workspace(plan.reduction.workspace_bytes);
         const Status status = device::sigmoid_focal_loss(

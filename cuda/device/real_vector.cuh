@@ -28,8 +28,14 @@ __device__ __forceinline__ void unpack(unsigned word, float& first, float& secon
   second = __half2float(__ushort_as_half(halves.y));
 }
 __device__ __forceinline__ void unpack(unsigned word, float& first, float& second, __nv_bfloat16) {
+#if defined(__CUDACC__)
+  // Straight into registers of float: the intrinsic would copy.
+  asm("shl.b32 %0, %1, 16;" : "=f"(first) : "r"(word));
+  asm("and.b32 %0, %1, 0xffff0000;" : "=f"(second) : "r"(word));
+#else
   first = __uint_as_float(word << 16);
   second = __uint_as_float(word & 0xffff0000u);
+#endif
 }
 __device__ __forceinline__ unsigned pack(float first, float second, __half) {
   return bits_as<unsigned>(__floats2half2_rn(first, second));
@@ -38,15 +44,38 @@ __device__ __forceinline__ unsigned pack(float first, float second, __nv_bfloat1
   return bits_as<unsigned>(__floats2bfloat162_rn(first, second));
 }
 
-/// Reads elements that are read once: they need not stay in the caches. The address is a multiple
-/// of the vector's size.
+/// Minus infinity in every element of a word.
+constexpr __device__ __forceinline__ unsigned minus_infinity_word(float) {
+  return 0xff800000u;
+}
+constexpr __device__ __forceinline__ unsigned minus_infinity_word(__half) {
+  return 0xfc00fc00u;
+}
+constexpr __device__ __forceinline__ unsigned minus_infinity_word(__nv_bfloat16) {
+  return 0xff80ff80u;
+}
+
+/// The elements that lie in 16 bytes.
 template <class T>
-__device__ __forceinline__ void load_streaming_vector(const T* address, float (&x)[8]) {
-  const uint4 words = __ldcs(reinterpret_cast<const uint4*>(address));
+__device__ __forceinline__ void unpack_vector(const uint4& words, float (&x)[8]) {
   unpack(words.x, x[0], x[1], T());
   unpack(words.y, x[2], x[3], T());
   unpack(words.z, x[4], x[5], T());
   unpack(words.w, x[6], x[7], T());
+}
+template <class T>
+__device__ __forceinline__ void unpack_vector(const uint4& words, float (&x)[4]) {
+  x[0] = __uint_as_float(words.x);
+  x[1] = __uint_as_float(words.y);
+  x[2] = __uint_as_float(words.z);
+  x[3] = __uint_as_float(words.w);
+}
+
+/// Reads elements that are read once: they need not stay in the caches. The address is a multiple
+/// of the vector's size.
+template <class T>
+__device__ __forceinline__ void load_streaming_vector(const T* address, float (&x)[8]) {
+  unpack_vector<T>(__ldcs(reinterpret_cast<const uint4*>(address)), x);
 }
 template <class T>
 __device__ __forceinline__ void load_streaming_vector(const T* address, float (&x)[4]) {
