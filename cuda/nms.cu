@@ -257,6 +257,15 @@ struct Run {
     return for_images("launching nms_limit_kernel", nms_limit_kernel, kNmsThreads, workspace);
   }
 
+  /// Blocks that share the boxes kept in a panel: as many as make the grid large enough for any
+  /// device, and at most one for each that a block stages at a time.
+  unsigned suppress_parts(std::int64_t later_boxes) const {
+    constexpr std::int64_t kEnoughBlocks = 528;  // 4 for each of 132 multiprocessors
+    const std::int64_t blocks = plan.shape.batch * blocks_for(later_boxes, kNmsThreads);
+    return static_cast<unsigned>(
+        std::clamp<std::int64_t>(kEnoughBlocks / blocks, 1, kNmsPanelBoxes / kNmsThreads));
+  }
+
   template <bool kClassAware, NmsTest kTest>
   Status in_panels(const NmsWorkspace& workspace) const {
     const std::int64_t n = plan.candidates;
@@ -267,9 +276,11 @@ struct Run {
                                       nms_panel_kernel<kClassAware, kTest>, plan.panel_tasks,
                                       kNmsPanelWarps, kNmsPanelThreads, workspace, start));
       if (end == n) break;
+      const unsigned parts = suppress_parts(n - end);
+      const std::int64_t blocks = std::int64_t{blocks_for(n - end, kNmsThreads)} * parts;
       CUDET_RETURN_IF_ERROR(for_items("launching nms_suppress_kernel",
-                                      nms_suppress_kernel<kClassAware, kTest>, n - end, kNmsThreads,
-                                      kNmsThreads, workspace, end));
+                                      nms_suppress_kernel<kClassAware, kTest>, blocks, 1,
+                                      kNmsThreads, workspace, end, parts));
     }
     if (workspace.limit_classes) {
       CUDET_RETURN_IF_ERROR(

@@ -321,12 +321,12 @@ __global__ void __launch_bounds__(kNmsPanelThreads, kTest != NmsTest::fast ? 4
 }
 
 /// Removes the boxes from `start` on that overlap a box kept in the panel just resolved: a box a
-/// thread, kept boxes by way of shared memory. `start` is a multiple of 32: a warp owns a word of
-/// flags.
+/// thread, kept boxes by way of shared memory. Where there are few boxes, `parts` blocks share the
+/// kept ones. `start` is a multiple of 32: a word of flags belongs to one warp of each part.
 template <bool kClassAware, NmsTest kTest>
 __global__ void __launch_bounds__(kNmsThreads)
     nms_suppress_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
-                        std::int64_t start, unsigned blocks_per_image) {
+                        std::int64_t start, unsigned parts, unsigned blocks_per_image) {
   begin_overlapped_kernel();
   CUDET_SHARED_ARRAY(float4, kept_corners, (kSharedCorners<kTest, kNmsThreads>));
   CUDET_SHARED_ARRAY(float4, kept_areas, (kSharedAreas<kTest, kNmsThreads>));
@@ -334,7 +334,8 @@ __global__ void __launch_bounds__(kNmsThreads)
   CUDET_SHARED_ARRAY(std::int64_t, kept_classes, kClassAware ? kNmsThreads : 1);
   const BlockOfImage where = block_of_image(blocks_per_image);
   const NmsImageState& state = workspace.state[where.image];
-  const std::int64_t block_start = start + where.block * kNmsThreads;
+  const std::int64_t block_start = start + where.block / parts * kNmsThreads;
+  const auto part = static_cast<int>(where.block % parts);
   if (image_done(workspace, state, block_start)) return;
 
   const std::int64_t image_start = where.image * arguments.candidates;
@@ -346,12 +347,17 @@ __global__ void __launch_bounds__(kNmsThreads)
   const unsigned lane = threadIdx.x % kWarpSize;
   std::uint32_t* const flags =
       workspace.removed + where.image * workspace.removed_words + position / kWarpSize;
-  bool alive = position < state.candidates && ((*flags >> lane) & 1u) == 0u;
+  // Other parts set flags meanwhile; which of them are seen makes no difference to the result.
+  unsigned removed = 0u;
+  if (lane == 0 && position < state.candidates) removed = atomicOr(flags, 0u);
+  removed = __shfl_sync(kFullWarp, removed, 0);
+  bool alive = position < state.candidates && ((removed >> lane) & 1u) == 0u;
   const bool was_alive = alive;
   const SharedBoxes kept_boxes = {kept_corners, kept_areas, kept_rotated, kept_classes};
   const NmsBox box =
       load_sorted_box<kClassAware, kTest>(arguments, workspace, image_start + position, image_end);
-  for (int first = 0; first < kept_count; first += kNmsThreads) {
+  for (int first = part * kNmsThreads; first < kept_count;
+       first += static_cast<int>(parts) * kNmsThreads) {
     if (__syncthreads_or(static_cast<int>(alive)) == 0) break;
     const int mine = first + static_cast<int>(threadIdx.x);
     const std::int64_t kept_position = mine < kept_count ? image_start + kept[mine] : image_end;
@@ -363,7 +369,7 @@ __global__ void __launch_bounds__(kNmsThreads)
     drop_overlapping<kClassAware, kTest, 1>(arguments, &box, kept_boxes, staged, &alive);
   }
   const unsigned newly_removed = __ballot_sync(kFullWarp, was_alive && !alive);
-  if (lane == 0 && newly_removed != 0u) *flags |= newly_removed;
+  if (lane == 0 && newly_removed != 0u) atomicOr(flags, newly_removed);
 }
 
 }  // namespace cudet::device

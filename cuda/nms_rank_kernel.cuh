@@ -2,12 +2,13 @@
 // number of elements that come before it. Prepares workspace and outputs for the panels as well.
 //
 // Floor      4 bytes an element in, 16 (+ class) and a number out.
-// This       every pair of elements, 3 instructions each where both take part: for 4096 elements
-//            1.6 M warp instructions, which all SMs share, 2 us on a large GPU. A radix sort
+// This       every pair of elements, 2 instructions each where both take part: for 4096 elements
+//            X M warp instructions, which all SMs share, 2 us on a large GPU. A radix sort
 //            executes fewer, yet by one block (5 us) or in 6 launches, and wants a kernel before
 //            it and one after it. Loads: all scores once a block, that is for each 32 elements.
 #pragma once
 
+#include "device/count.cuh"
 #include "device/shared_memory.cuh"
 #include "nms_workspace.cuh"
 
@@ -64,15 +65,15 @@ __device__ __forceinline__ unsigned count_before(const StagedKeys& staged, unsig
 #pragma unroll 4
     for (int i = 0; 4 * i < staged.count; ++i) {
       const uint4 four = fours[i];
-      rank += four.x < limit ? 1u : 0u;
-      rank += four.y < limit ? 1u : 0u;
-      rank += four.z < limit ? 1u : 0u;
-      rank += four.w < limit ? 1u : 0u;
+      rank = count_below(rank, four.x, limit);
+      rank = count_below(rank, four.y, limit);
+      rank = count_below(rank, four.z, limit);
+      rank = count_below(rank, four.w, limit);
     }
     return rank;
   }
   for (int i = 0; i < staged.count; ++i)
-    rank += staged.keys[i] < own + (i < staged.before_row ? 1u : 0u) ? 1u : 0u;
+    rank = count_below(rank, staged.keys[i], own + (i < staged.before_row ? 1u : 0u));
   return rank;
 }
 
