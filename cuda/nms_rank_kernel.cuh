@@ -2,10 +2,10 @@
 // number of elements that come before it. Prepares workspace and outputs for the panels as well.
 //
 // Floor      4 bytes an element in, 16 (+ class) and a number out.
-// This       every pair of elements, 2 instructions each where both take part: for 4096 elements
-//            X M warp instructions, which all SMs share, 2 us on a large GPU. A radix sort
-//            executes fewer, yet by one block (5 us) or in 6 launches, and wants a kernel before
-//            it and one after it. Loads: all scores once a block, that is for each 32 elements.
+// This       every pair of elements, 2 instructions each where both take part, and all scores once a
+//            block, that is once for each 32 elements: for 4096 elements 2.8 M warp instructions,
+//            which all SMs share, 3 us on a large GPU. A radix sort executes fewer, yet by one
+//            block (5 us) or in 6 launches, and wants a kernel before it and one after it.
 #pragma once
 
 #include "device/count.cuh"
