@@ -181,6 +181,27 @@ class FocalCase final : public Case {
 
   double compulsory_bytes() const override { return row_.bytes(); }
 
+  /// A logit of a sigmoid: exp(), a sum, a quotient and a complement for q, three for the softplus,
+  /// two for the loss and one to add it, six for the gradient. Of a softmax: maximum, difference,
+  /// exp(), sum and product.
+  double operations() const override {
+    return (row_.kind == Kind::sigmoid ? 16.0 : 5.0) * static_cast<double>(row_.elements());
+  }
+
+  std::string explanation() const override {
+    std::int64_t positives = 0;
+    std::int64_t ignored = 0;
+    for (const std::int32_t target : targets_) {
+      positives += target >= 0 ? 1 : 0;
+      ignored += target == -2 ? 1 : 0;
+    }
+    return fmt::format("{} rows, {} positive, {} ignored; {:.2f} bytes a logit{}", targets_.size(),
+                       positives, ignored, row_.bytes() / static_cast<double>(row_.elements()),
+                       workspace_.bytes() > 0
+                           ? fmt::format("; workspace {} bytes", workspace_.bytes())
+                           : std::string());
+  }
+
  private:
   Tensor shaped(const void* data) const {
     const std::int64_t shape[2] = {row_.all_rows(), row_.classes};

@@ -173,22 +173,28 @@ SigmoidKernel sigmoid_kernel(DataType type, bool plain, bool head, bool square) 
 template <class T>
 SoftmaxKernel softmax_kernel(RowLoss loss, const SoftmaxPlan& plan) {
   switch (plan.classes_per_lane) {
-    case 4:
-      return softmax_hard_kernel<T, 4>;
-    case 8:
-      return softmax_hard_kernel<T, 8>;
+    case 3:
+      return softmax_hard_kernel<T, 3>;
+    case 6:
+      return softmax_hard_kernel<T, 6>;
+    case 9:
+      return softmax_hard_kernel<T, 9>;
     case 12:
       return softmax_hard_kernel<T, 12>;
-    case 16:
-      return softmax_hard_kernel<T, 16>;
-    case 20:
-      return softmax_hard_kernel<T, 20>;
+    case 15:
+      return softmax_hard_kernel<T, 15>;
+    case 18:
+      return softmax_hard_kernel<T, 18>;
+    case 21:
+      return softmax_hard_kernel<T, 21>;
     case 24:
       return softmax_hard_kernel<T, 24>;
-    case 28:
-      return softmax_hard_kernel<T, 28>;
-    case 32:
-      return softmax_hard_kernel<T, 32>;
+    case 27:
+      return softmax_hard_kernel<T, 27>;
+    case 30:
+      return softmax_hard_kernel<T, 30>;
+    case 33:
+      return softmax_hard_kernel<T, 33>;
     default:
       break;
   }

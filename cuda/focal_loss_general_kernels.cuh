@@ -183,7 +183,7 @@ __device__ __forceinline__ FocalLaneSum general_chunk(const SigmoidFocalParamete
 }
 
 template <class T>
-__global__ void __launch_bounds__(kFocalBlockThreads, 4)
+__global__ void __launch_bounds__(kFocalBlockThreads, kFocalBlocks)
     focal_general_kernel(const __grid_constant__ SigmoidFocalParameters parameters) {
   const unsigned chunk = blockIdx.x * (blockDim.x / kWarpSize) + threadIdx.x / kWarpSize;
   FocalLaneSum lane;

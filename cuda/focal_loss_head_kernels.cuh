@@ -13,13 +13,7 @@
 namespace cudet::device {
 
 /// Blocks of the largest size that a multiprocessor is to hold.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
-constexpr int kSquareHeadBlocks = 2;
-#else
-constexpr int kSquareHeadBlocks = 3;
-#endif
-template <bool kSquare>
-constexpr int kHeadBlocks = kSquare ? kSquareHeadBlocks : 2;
+constexpr int kHeadBlocks = kFocalBlocks * kFocalBlockThreads / kFocalHeadBlockThreads;
 
 template <class T>
 constexpr unsigned kHeadPositions = kWarpSize* kVectorElements<T>;
@@ -354,7 +348,7 @@ __device__ __forceinline__ FocalLaneSum head_tile_sum(const SigmoidFocalParamete
 
 /// One block all tiles of classes of a few tiles of positions, or where they are many some of one.
 template <class T, bool kSquare>
-__global__ void __launch_bounds__(kFocalHeadBlockThreads, kHeadBlocks<kSquare>)
+__global__ void __launch_bounds__(kFocalHeadBlockThreads, kHeadBlocks)
     focal_head_kernel(const __grid_constant__ SigmoidFocalParameters parameters) {
   CUDET_DYNAMIC_SHARED(uint4, memory);
   const unsigned sharing = parameters.block_class_tiles;

@@ -15,17 +15,12 @@
 
 namespace cudet::device {
 
-/// Blocks that a multiprocessor is to hold: 48 warps where nothing but a square is computed. sm_75
-/// has room for 32, and sm_120 would spill.
+/// Blocks that a multiprocessor is to hold: 48 warps, and 32 on sm_75, which has no room for more.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
-constexpr int kSquareBlocks = 4;
-#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
-constexpr int kSquareBlocks = 5;
+constexpr int kFocalBlocks = 4;
 #else
-constexpr int kSquareBlocks = 6;
+constexpr int kFocalBlocks = 6;
 #endif
-template <bool kSquare>
-constexpr int kFocalBlocks = kSquare ? kSquareBlocks : 4;
 
 struct FocalLevelParameters {
   const void* logits;

@@ -173,9 +173,17 @@ __device__ __forceinline__ FocalLaneSum rows_chunk(const SigmoidFocalParameters&
   return lane;
 }
 
+/// sm_120 would spill where vectors have eight elements and the loop is unrolled.
+template <class T, bool kSquare>
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+constexpr int kRowsBlocks = kSquare && sizeof(T) == 2 ? 5 : kFocalBlocks;
+#else
+constexpr int kRowsBlocks = kFocalBlocks;
+#endif
+
 /// One warp a chunk of kFocalChunk elements. C is at least kVectorElements<T>.
 template <class T, bool kSquare>
-__global__ void __launch_bounds__(kFocalBlockThreads, kFocalBlocks<kSquare>)
+__global__ void __launch_bounds__(kFocalBlockThreads, kRowsBlocks<T, kSquare>)
     focal_rows_kernel(const __grid_constant__ SigmoidFocalParameters parameters) {
   const unsigned chunk = blockIdx.x * (blockDim.x / kWarpSize) + threadIdx.x / kWarpSize;
   FocalLaneSum lane;

@@ -12,7 +12,7 @@
 namespace cudet::device {
 
 /// Places of a lane that may stay empty; the host chooses the smallest kPerLane.
-constexpr unsigned kSpareClasses = 4;
+constexpr unsigned kSpareClasses = 3;
 
 /// Loss of row `row`, which begins at `row_begin` of the tile without padding, in all lanes that
 /// share it; with a gradient, that takes the logits' place. A lane has neighbouring classes of the
@@ -82,9 +82,26 @@ __device__ __forceinline__ float hard_row_in_registers(const SoftmaxParameters& 
   return ignored ? 0.0f : result.loss;
 }
 
+/// Blocks that a multiprocessor is to hold: 48 warps where a lane's share leaves room for that.
+/// sm_75 has room for 32, and sm_100 would spill with shares of 18.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr int kMostHardRowBlocks = 4;
+#else
+constexpr int kMostHardRowBlocks = 6;
+#endif
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000 && __CUDA_ARCH__ < 1200
+constexpr unsigned kLargeHardRow = 18;
+#else
+constexpr unsigned kLargeHardRow = 24;
+#endif
+template <unsigned kPerLane>
+constexpr int kHardRowBlocks = kPerLane > 21               ? 4
+                               : kPerLane == kLargeHardRow ? 5
+                                                           : kMostHardRowBlocks;
+
 /// One block a tile of rows_of_tile() rows.
 template <class T, unsigned kPerLane>
-__global__ void __launch_bounds__(kFocalBlockThreads, 2)
+__global__ void __launch_bounds__(kFocalBlockThreads, kHardRowBlocks<kPerLane>)
     softmax_hard_kernel(const __grid_constant__ SoftmaxParameters parameters) {
   CUDET_DYNAMIC_SHARED(uint4, tile_memory);
   T* const tile = reinterpret_cast<T*>(tile_memory);

@@ -147,8 +147,8 @@ Status make_softmax_plan(const char* operation, const SoftmaxShape& shape, DataT
   // Dynamic shared memory that every device has, less what the reduction takes.
   constexpr std::int64_t kTileBytes = 48 * 1024 - 64;
   constexpr int kWarp = 32;
-  constexpr int kMostPerLane = 32;  // of a row's classes, in registers
-  constexpr int kPerLaneStep = 4;
+  constexpr int kMostPerLane = 33;  // of a row's classes, in registers
+  constexpr int kPerLaneStep = 3;
   if (shape.rows > kLimit || shape.classes > kLimit) {
     return Status::error(StatusCode::unsupported,
                          "%s: logits must have fewer than 2^31 rows and columns on a device, got "

@@ -46,8 +46,9 @@ INSTANTIATE_TEST_SUITE_P(Types, DeviceSoftmaxFocalLoss, testing::ValuesIn(kTypes
 TEST_P(DeviceSoftmaxFocalLoss, RowsOfAllSizes) {
   Random random(1);
   SCOPED_TRACE(random.trace());
-  for (const std::int64_t classes : {1,  2,  3,   8,   15,  16,  17,  31,   32,   33,   63,
-                                     64, 81, 128, 255, 256, 511, 512, 1000, 1024, 1535, 1536}) {
+  for (const std::int64_t classes :
+       {1,  2,  3,  4,  8,   15,  16,  17,  21,  31,  32,   33,   34,   63,   64,   66,
+        67, 81, 84, 85, 128, 255, 256, 511, 512, 999, 1000, 1024, 1056, 1057, 1535, 1536}) {
     for (const std::int64_t rows : {1, 5}) {
       RowsProblem problem = random_rows_problem(random, GetParam(), rows, classes);
       problem.options.gamma = random.pick(kGammas);

@@ -195,7 +195,7 @@ CUDET_API Status softmax_focal_loss_workspace_size(const SoftmaxFocalLossOptions
 /// Special       A row with a NaN logit has a loss and a gradient of NaN. Infinite logits: minus
 ///   values      infinity is a class of probability 0; other cases are not finite.
 /// Limits        On a device: rows and C below 2^31.
-/// Passes        Rows of up to 1024 classes, with smoothing of up to 6 kB, are read once, longer
+/// Passes        Rows of up to 1056 classes, with smoothing of up to 6 kB, are read once, longer
 ///               ones three times.
 CUDET_API Status softmax_focal_loss(const SoftmaxFocalLossOptions& options,
                                     const SoftmaxFocalLossInput& input,

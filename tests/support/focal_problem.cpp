@@ -225,7 +225,7 @@ void expect_near(const FocalResult& got, const FocalResult& exact, LossReduction
   ASSERT_EQ(got.gradient.size(), exact.gradient.size());
   for (std::size_t level = 0; level < got.loss.size(); ++level) {
     Tolerance tolerance = tolerance_of(got.loss[level].type());
-    if (reduction != LossReduction::none) tolerance = {1e-12, relative_tolerance(logit_type)};
+    if (reduction != LossReduction::none) tolerance = {0.0, relative_tolerance(logit_type)};
     EXPECT_TRUE(all_near(got.loss[level].reals(), exact.loss[level].reals(), tolerance))
         << "loss of level " << level << ", " << description;
   }
