@@ -92,9 +92,10 @@ TEST_P(DeviceSigmoidFocalLoss, EdgesOfChunksAndBlocks) {
 TEST_P(DeviceSigmoidFocalLoss, HeadsOfAllSizes) {
   Random random(3);
   SCOPED_TRACE(random.trace());
-  const std::vector<LevelShape> shapes = {{1, 1, 1, 1, 1},  {1, 1, 80, 5, 7},   {2, 3, 17, 8, 16},
-                                          {1, 9, 4, 9, 15}, {2, 1, 16, 10, 13}, {1, 2, 33, 4, 33},
-                                          {1, 1, 91, 1, 4}, {3, 1, 2, 16, 24}};
+  const std::vector<LevelShape> shapes = {{1, 1, 1, 1, 1},   {1, 1, 80, 5, 7},   {2, 3, 17, 8, 16},
+                                          {1, 9, 4, 9, 15},  {2, 1, 16, 10, 13}, {1, 2, 33, 4, 33},
+                                          {1, 1, 91, 1, 4},  {3, 1, 2, 16, 24},  {2, 1, 37, 10, 10},
+                                          {1, 1, 300, 3, 8}, {1, 2, 9, 20, 14}};
   for (const LevelShape& shape : shapes) {
     SigmoidProblem problem = random_class_problem(random, GetParam(), FocalLayout::head, {shape});
     problem.options.gamma = random.pick(kGammas);
@@ -245,11 +246,37 @@ TEST_P(DeviceSigmoidFocalLoss, AnyByteOffset) {
   Random random(9);
   SCOPED_TRACE(random.trace());
   for (const FocalLayout layout : {FocalLayout::rows, FocalLayout::head}) {
-    SigmoidProblem problem = random_class_problem(random, GetParam(), layout, {{1, 2, 20, 8, 16}});
-    set_reduction(random, problem, LossReduction::normalised);
-    const FocalResult expected = device_result(problem);
-    for (std::size_t steps = 1; steps < 9; ++steps) {
-      EXPECT_TRUE(same_bits(device_result(problem, steps), expected)) << steps << " elements";
+    // Tiles with positives and without them; planes that begin at whole vectors, at halves,
+    // anywhere.
+    for (const LevelShape& shape :
+         {LevelShape{1, 2, 20, 8, 16}, {1, 2, 20, 10, 10}, {1, 2, 20, 7, 9}}) {
+      for (const double positives : {0.0, 0.02}) {
+        SigmoidProblem problem =
+            random_class_problem(random, GetParam(), layout, {shape}, positives);
+        set_reduction(random, problem, LossReduction::normalised);
+        const FocalResult expected = device_result(problem);
+        for (std::size_t steps = 1; steps < 9; ++steps) {
+          EXPECT_TRUE(same_bits(device_result(problem, steps), expected)) << steps << " elements";
+        }
+      }
+    }
+  }
+}
+
+// Few positives and few ignored rows, as in training: most tiles of a head then have none of them,
+// some only one kind.
+TEST_P(DeviceSigmoidFocalLoss, FewMarks) {
+  Random random(12);
+  SCOPED_TRACE(random.trace());
+  for (const FocalLayout layout : {FocalLayout::rows, FocalLayout::head}) {
+    for (const double ignored : {0.0, 0.002}) {
+      for (const LevelShape& shape : {LevelShape{1, 1, 40, 24, 32}, {1, 1, 40, 18, 22}}) {
+        SigmoidProblem problem =
+            random_class_problem(random, GetParam(), layout, {shape}, 0.002, ignored);
+        expect_like_reference(problem);
+        problem.want_gradient = false;
+        expect_like_reference(problem);
+      }
     }
   }
 }
