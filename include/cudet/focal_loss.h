@@ -128,12 +128,12 @@ CUDET_API Status sigmoid_focal_loss_workspace_size(const SigmoidFocalLossOptions
 ///
 /// Arithmetic    float32 from log-sigmoid forms, never from log(p): finite loss and gradient for
 ///               every finite logit of every type, as long as no factor or sum leaves the range.
-///               Reductions add in a tree that is fixed by shape alone, the upper levels in double.
+///               Reductions add in a tree that shape and targets fix, the upper levels in double.
 /// Accuracy      Against double, for an element: 1e-6 + 1e-5 of the value, of a gradient in units
-///               of grad_scale and grad_output; easy elements keep their relative accuracy down to the
-///               range of float32 (log1p). One rounding more into a 16-bit type. Sums: relative
-///               1e-6 for float32 logits, 1e-5 for 16-bit ones, and 1e-12: a sum of elements that
-///               are all that easy has their relative error.
+///               of grad_scale and grad_output; easy elements keep their relative accuracy down to
+///               the range of float32 (log1p). One rounding more into a 16-bit type. Sums from
+///               1e-25 on: relative 1e-6 for float32 logits, and 2e-6 where they are all equal,
+///               since their errors do not average out; 1e-5 for 16-bit ones.
 /// Special       NaN logits, weights and dense targets make loss and gradient of their elements
 ///   values      NaN. An infinite logit is right (loss and gradient 0) or wrong (loss not finite,
 ///               gradient NaN). Dense targets outside [0, 1] extrapolate the formula where it is
