@@ -95,12 +95,12 @@ __device__ void compute_mask(const NmsArguments& arguments, const NmsWorkspace& 
 #pragma unroll
   for (int offset = lane; offset < kTile; offset += kWarpSize)
     columns.store<kClassAware, kTest>(offset, load(task.column, offset));
-  NmsBox rows[kRows];
+  NmsBox rows[static_cast<unsigned>(kRows)];
 #pragma unroll
   for (int k = 0; k < kRows; ++k)
     rows[k] = load(task.row, lane + kWarpSize * k);
   __syncwarp();
-  unsigned bits[2][kRows];
+  unsigned bits[2][static_cast<unsigned>(kRows)];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     overlaps_of_rows<kClassAware, kTest, kRows>(arguments, rows, columns.from(kWarpSize * half),
