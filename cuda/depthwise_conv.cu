@@ -78,9 +78,9 @@ DepthwiseConvParameters make_parameters(const DepthwiseConvPlan& plan,
   p.tile_pitch = plan.tile_pitch;
   p.block_planes = plan.block_planes;
   p.planes = static_cast<unsigned>(shape.n * shape.out_channels());
-  p.channel_slice = plan.channel_slice;
-  p.channel_slices = plan.channel_slices;
-  p.channel_places = plan.channel_places;
+  p.slice_lanes = plan.slices.lanes;
+  p.slices = plan.slices.count;
+  p.places = plan.slices.places;
   p.column_shift = plan.column_shift;
   p.column_groups = plan.column_groups;
   p.pool_pieces = plan.pool_pieces;

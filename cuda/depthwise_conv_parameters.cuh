@@ -38,12 +38,12 @@ struct DepthwiseConvParameters {
   int h, w, oh, ow;
   int kernel_h, kernel_w;
   int stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
-  int tile_pitch;       ///< floats of a row in shared memory
-  int block_planes;     ///< whole planes of a block
-  unsigned planes;      ///< n c
-  int channel_slice;    ///< nhwc: groups of four channels of a block
-  int channel_slices;   ///< of an image's channels
-  int channel_places;   ///< items of a block
+  int tile_pitch;    ///< floats of a row in shared memory
+  int block_planes;  ///< whole planes of a block
+  unsigned planes;   ///< n c
+  int slice_lanes;   ///< nhwc: see DepthwiseSlices
+  int slices;
+  int places;
   bool weight_vectors;  ///< nhwc: every group of four channels of the weight is aligned
   bool x_vectors;       ///< every group of four elements of a row, or of channels, is aligned
   bool y_vectors;       ///< likewise, of all tensors of y's shape

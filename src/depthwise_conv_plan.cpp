@@ -187,29 +187,6 @@ Status cut_tiles(DepthwiseConvPlan* plan) {
       shape.out_channels() * ceil_divide(shape.oh, kTile) * ceil_divide(shape.ow, kTile), plan);
 }
 
-/// Sets how many groups of four channels a block has, side by side, and for how many items, so
-/// that few lanes are idle: warps have 32, and the last slice may have fewer groups.
-void set_slices(std::int64_t channel_groups, DepthwiseConvPlan* plan) {
-  constexpr std::int64_t kWarp = 32;
-  constexpr std::int64_t kMaxSlice = 32;
-  const std::int64_t fewest = ceil_divide(channel_groups, kMaxSlice);
-  double best = 0.0;
-  for (std::int64_t slices = fewest; slices <= std::min(2 * fewest, channel_groups); ++slices) {
-    const std::int64_t slice = ceil_divide(channel_groups, slices);
-    for (std::int64_t places = kThreads / slice; places > kThreads / slice / 2; --places) {
-      const std::int64_t lanes = round_up(slice * places, kWarp);
-      const double useful =
-          static_cast<double>(channel_groups * places) / static_cast<double>(slices * lanes);
-      if (useful <= best) continue;
-      best = useful;
-      plan->channel_slice = static_cast<int>(slice);
-      plan->channel_slices = static_cast<int>(slices);
-      plan->channel_places = static_cast<int>(places);
-      plan->block_threads = static_cast<int>(lanes);
-    }
-  }
-}
-
 Status cut_channels(DepthwiseConvPlan* plan) {
   // A thread has several loads under way at a time.
   constexpr std::int64_t kEnoughThreads = 1 << 15;
@@ -217,12 +194,13 @@ Status cut_channels(DepthwiseConvPlan* plan) {
   const std::int64_t groups = ceil_divide(shape.ow, kColumns);
   const std::int64_t channel_groups = shape.c / kLaneChannels;
   const std::int64_t rows = rows_of_strip(shape, shape.n * channel_groups * groups, kEnoughThreads);
-  set_slices(channel_groups, plan);
+  plan->slices = cut_slices(channel_groups, kThreads);
+  plan->block_threads = plan->slices.threads;
   plan->shared_bytes = static_cast<std::size_t>(shape.kernel_h * shape.kernel_w *
-                                                plan->channel_slice * kLaneChannels) *
+                                                plan->slices.lanes * kLaneChannels) *
                        sizeof(float);
   CUDET_RETURN_IF_ERROR(cut(rows, groups, 1, plan));
-  return set_blocks(plan->channel_slices * ceil_divide(plan->items, plan->channel_places), plan);
+  return set_blocks(plan->slices.count * ceil_divide(plan->items, plan->slices.places), plan);
 }
 
 }  // namespace
@@ -230,6 +208,26 @@ Status cut_channels(DepthwiseConvPlan* plan) {
 int depthwise_rows_left(const DepthwiseConvShape& shape) noexcept {
   const int half = (shape.kernel_w - 1) / 2;
   return half - static_cast<int>((half - shape.pad_left) % shape.stride_w);
+}
+
+DepthwiseSlices cut_slices(std::int64_t lanes, std::int64_t most_threads) noexcept {
+  constexpr std::int64_t kWarp = 32;
+  const std::int64_t fewest = ceil_divide(lanes, kDepthwiseMaxSlice);
+  DepthwiseSlices best;
+  double best_use = 0.0;
+  for (std::int64_t count = fewest; count <= std::min(2 * fewest, lanes); ++count) {
+    const std::int64_t slice = ceil_divide(lanes, count);
+    const std::int64_t most = most_threads / slice;
+    for (std::int64_t places = most; 4 * places >= 3 * most; --places) {
+      const std::int64_t threads = round_up(slice * places, kWarp);
+      const double use = static_cast<double>(lanes * places) / static_cast<double>(count * threads);
+      if (use <= best_use) continue;
+      best_use = use;
+      best = {static_cast<int>(slice), static_cast<int>(count), static_cast<int>(places),
+              static_cast<int>(threads)};
+    }
+  }
+  return best;
 }
 
 Status make_depthwise_conv_plan(const DepthwiseConvShape& shape, DepthwiseConvKernel forced,
