@@ -218,7 +218,7 @@ __global__ void __launch_bounds__(kDepthwiseThreads, 1)
   const Finish<kLaneChannels> finish(p, {0, kLaneChannels});
   const bool pools = keep(p.pool_partials != nullptr);
   const bool stores_plainly =
-      keep(!kIsInt8 && !pools && finish.stores_plainly() && out_columns == kColumns);
+      keep(!kIsInt8 && !pools && finish.stores_plain_vectors() && out_columns == kColumns);
   const int y_channels = keep(p.out_channels);
 
   ColumnValues<kColumns> sums[static_cast<std::size_t>(kSums)] = {};

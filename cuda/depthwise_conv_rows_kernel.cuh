@@ -151,7 +151,7 @@ __global__ void __launch_bounds__(kDepthwiseThreads, 3)
   const bool pools = keep(p.pool_partials != nullptr);
   float pool = 0.0f;
   const unsigned plain_rows =
-      keep(!kIsInt8 && !pools && finish.stores_plainly() ? static_cast<unsigned>(rows) : 0u);
+      keep(!kIsInt8 && !pools && finish.stores_plain_vectors() ? static_cast<unsigned>(rows) : 0u);
   const int x_pitch = keep(p.w);
   const int y_pitch = keep(p.ow);
 #pragma unroll 1

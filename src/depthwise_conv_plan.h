@@ -79,7 +79,7 @@ struct DepthwiseConvPlan {
   int column_shift = 0;     ///< the first group's first column is -column_shift
   int column_groups = 0;    ///< of a row
   int tile_pitch = 0;       ///< floats of a row in shared memory
-  int block_planes = 0;     ///< whole planes of a block
+  int plane_lanes = 0;      ///< of a row of a narrow plane
   std::size_t shared_bytes = 0;
   DepthwiseSlices slices;           ///< nhwc: a lane has four channels
   unsigned pool_pieces = 0;         ///< sums of which a plane's is made

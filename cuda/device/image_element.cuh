@@ -50,6 +50,11 @@ __device__ __forceinline__ void load_four(const std::int8_t* address, float (&x)
 __device__ __forceinline__ float2 load_two(const float* address) {
   return load_as<float2>(address);
 }
+__device__ __forceinline__ float2 load_two(const std::int8_t* address) {
+  const char2 v = load_as<char2>(address);
+  return make_float2(to_float(static_cast<std::int8_t>(v.x)),
+                     to_float(static_cast<std::int8_t>(v.y)));
+}
 template <class T>
 __device__ __forceinline__ float2 load_two(const T* address) {
   float2 x;
@@ -79,6 +84,10 @@ template <>
 __device__ __forceinline__ std::int8_t from_float<std::int8_t>(float value) {
   const float clamped = fminf(fmaxf(value, -128.0f), 127.0f);
   return static_cast<std::int8_t>(value != value ? 0.0f : rintf(clamped));
+}
+__device__ __forceinline__ void store_two(std::int8_t* address, float2 x) {
+  __stwb(reinterpret_cast<char2*>(address),
+         make_char2(from_float<std::int8_t>(x.x), from_float<std::int8_t>(x.y)));
 }
 __device__ __forceinline__ void store_four(std::int8_t* address, const float (&x)[4]) {
   __stwb(reinterpret_cast<char4*>(address),
