@@ -131,17 +131,16 @@ __device__ __forceinline__ void load_piece(const T* own, const Piece& piece,
         address += step;
       }
     }
+  } else if constexpr (kAccess == RowAccess::elements) {
+#pragma unroll
+    for (int k = 0; k < kTotal; ++k) {
+      x[k] = 0.0f;
+      if ((piece.columns >> k & 1u) != 0) x[k] = to_float(own[k - kLeft]);
+    }
   } else {
 #pragma unroll
     for (float& element : x)
       element = 0.0f;
-    if constexpr (kAccess == RowAccess::elements) {
-#pragma unroll
-      for (int k = 0; k < kTotal; ++k) {
-        if ((piece.columns >> k & 1u) != 0) x[k] = to_float(own[k - kLeft]);
-      }
-      return;
-    }
     if constexpr (kLeft > 0) {
       if ((piece.columns & 1u) != 0) load_beside<0, kLeft, kTotal>(own - kLeft, x);
     }

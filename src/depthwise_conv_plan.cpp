@@ -110,8 +110,12 @@ DepthwiseConvKernel choose(const DepthwiseConvShape& shape) {
   constexpr std::int64_t kTile = 16;
   const auto is_taken = [&shape](DepthwiseConvKernel kernel) { return takes(kernel, shape); };
   if (is_taken(DepthwiseConvKernel::channels)) return DepthwiseConvKernel::channels;
-  const bool long_rows = shape.w >= kTile && shape.w % kColumns == 0;
-  if (!long_rows && is_taken(DepthwiseConvKernel::planes)) return DepthwiseConvKernel::planes;
+  const bool vector_rows = shape.w >= kTile && shape.w % kColumns == 0;
+  if (!vector_rows && is_taken(DepthwiseConvKernel::planes)) {
+    constexpr std::int64_t kBusyLanes = 20;
+    const std::int64_t lanes = plane_lanes(shape);
+    if (kWarp / lanes * lanes >= kBusyLanes) return DepthwiseConvKernel::planes;
+  }
   if (is_taken(DepthwiseConvKernel::rows)) return DepthwiseConvKernel::rows;
   // Tiles of smaller planes are mostly empty, and small kernels are not worth one.
   const bool is_large =
