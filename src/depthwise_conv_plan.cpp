@@ -159,6 +159,12 @@ Status cut_planes(DepthwiseConvPlan* plan) {
   plan->plane_lanes = static_cast<int>(lanes);
   // Blocks do not end where an image does.
   const std::int64_t warps = ceil_divide(planes, kWarp / lanes) * plan->strips;
+  if (warps > UINT32_MAX) {
+    return Status::error(StatusCode::unsupported,
+                         "%s: y must have fewer than 2^32 warps on a device, got %" PRId64
+                         " planes in %d strips",
+                         kOperation, planes, plan->strips);
+  }
   plan->blocks = static_cast<unsigned>(ceil_divide(warps, kThreads / kWarp));
   return Status();
 }
