@@ -135,8 +135,9 @@ std::int64_t plan_grad_weight(DepthwiseConvBackwardPlan* plan) {
   plan->groups = divide_up(shape.out_channels(), plan->group_channels);
   const std::int64_t channel_sums = std::int64_t{shape.kernel_h} * shape.kernel_w + 1;
   const std::int64_t sums = channel_sums * plan->group_channels;
-  const std::int64_t extra =
-      std::min(4 * kWantedThreads / plan->weight_threads, kMostExtraSums / sums);
+  // Threads that have two channels are half as many.
+  const std::int64_t most_threads = (window && channels_last ? 2 : 4) * kWantedThreads;
+  const std::int64_t extra = std::min(most_threads / plan->weight_threads, kMostExtraSums / sums);
   const std::int64_t workers = !window ? 1 : channels_last ? plan->places : plan->weight_threads;
   const std::int64_t rounds = window ? kMostPieces : kMostLines;
   const std::int64_t splits = std::max<std::int64_t>(
@@ -151,8 +152,8 @@ std::int64_t plan_grad_weight(DepthwiseConvBackwardPlan* plan) {
   // The fewest workers and threads that a block has where pieces are many; see cut_slices().
   const std::int64_t fewest_workers = !window ? 1 : channels_last ? 6 : 128;
   const std::int64_t fewest_threads = channels_last ? 192 : kLanes;
-  const std::int64_t most_extra = std::min(
-      4 * kWantedThreads / fewest_threads * channel_sums * most_group_channels, kMostExtraSums);
+  const std::int64_t most_extra =
+      std::min(most_threads / fewest_threads * channel_sums * most_group_channels, kMostExtraSums);
   const std::int64_t most_sums =
       product(group_sums, most_pieces / (fewest_workers * rounds) + 2) + most_extra;
   return std::min(product(std::max<std::int64_t>(most_pieces, 1), group_sums), most_sums);
