@@ -65,7 +65,7 @@ __device__ __forceinline__ void load_planes_row(const T* own, int row, const Pla
 
 /// kLeft columns of padding lie before the window of the first output column of a thread.
 template <class T, bool kPairs, int kKernel, int kStride, int kLeft>
-__global__ void __launch_bounds__(kDepthwiseThreads)
+__global__ void __launch_bounds__(kDepthwiseThreads, 3)
     depthwise_conv_planes_kernel(const __grid_constant__ DepthwiseConvParameters p) {
   constexpr int kSums = (kKernel - 1) / kStride + 1;
   constexpr int kOwn = kPlanesColumns * kStride;
