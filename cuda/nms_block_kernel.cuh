@@ -20,22 +20,10 @@
 #include "device/bitonic_sort.cuh"
 #include "device/overlapped_kernel.cuh"
 #include "device/shared_memory.cuh"
-#include "nms_shared_boxes.cuh"
-#include "nms_tile.cuh"
+#include "nms_block_tiles.cuh"
+#include "nms_settle.cuh"
 
 namespace cudet::device {
-
-/// Where a thread's k-th box is: in sorted order, and as an element of the image.
-struct BlockCandidate {
-  unsigned element;
-  unsigned rank;  ///< position by score alone
-  bool alive;     ///< takes part, and is not suppressed yet
-};
-
-__device__ __forceinline__ int position_in_block(int k) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  return 2 * (static_cast<int>(threadIdx.x) - lane) + kWarpSize * k + lane;
-}
 
 /// Loads or makes the keys of the image's candidates and sorts them by score.
 __device__ __forceinline__ void rank_by_score(const NmsArguments& arguments, const NmsImage& image,
@@ -107,23 +95,6 @@ __device__ __forceinline__ void group_by_class(const NmsArguments& arguments, co
   }
 }
 
-/// Of the flags of a tile, those of boxes of the same class as lane l's first or second box. The
-/// boxes of a class follow each other; `starts` flags the first of each.
-__device__ __forceinline__ TileMask class_run_before(const TileMask& starts, unsigned lane,
-                                                     bool second) {
-  const auto from_last = [](unsigned flags) {
-    return ~0u << (31 - __clz(static_cast<int>(flags)));
-  };
-  const unsigned up_to_lane = 0xffffffffu >> (31u - lane);
-  if (!second) {
-    const unsigned low = starts.low & up_to_lane;
-    return {low == 0u ? ~0u : from_last(low), 0u};
-  }
-  const unsigned high = starts.high & up_to_lane;
-  if (high != 0u) return {0u, from_last(high)};
-  return {starts.low == 0u ? ~0u : from_last(starts.low), ~0u};
-}
-
 /// Launched with one block an image and threads = keys / 2, keys being the elements, or the
 /// selected ones, rounded up to a power of two and at least one tile.
 template <bool kClassAware, NmsTest kTest>
@@ -137,19 +108,24 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
   CUDET_SHARED_ARRAY(float4, areas, (kSharedAreas<kTest, kBoxes>));
   CUDET_SHARED_ARRAY(std::int64_t, classes, kClassAware ? kBoxes : 1);
   CUDET_SHARED_ARRAY(unsigned, elements, kBoxes);
-  CUDET_SHARED_ARRAY(float4, kept_corners, 2 * kTile);
-  CUDET_SHARED_ARRAY(float4, kept_areas, (kSharedAreas<kTest, 2 * kTile>));
-  CUDET_SHARED_ARRAY(int, kept_in_tile, 2);  // that later tiles must test, in groups
-  CUDET_SHARED_ARRAY(int, kept_so_far, 2);   // of the class that goes on in the next tile
+  CUDET_SHARED_ARRAY(std::uint16_t, places, kBoxes / 2);
+  CUDET_SHARED_ARRAY(KeptRun, kept_runs, kTiles);
   CUDET_SHARED_ARRAY(unsigned, kept_ranks, kBoxes / 32);
-  CUDET_SHARED_ARRAY(TileMask, kept_tiles, kTiles);
+  CUDET_SHARED_ARRAY(unsigned, kept_places, kBoxes / 32);
   CUDET_SHARED(int, candidate_count);
+  CUDET_SHARED(int, last_step);
 
   const NmsImage image = locate_image(arguments, blockIdx.x);
   const unsigned lane = threadIdx.x % kWarpSize;
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
-  if (threadIdx.x == 0) candidate_count = 0;
-  if (threadIdx.x < kBoxes / 32) kept_ranks[threadIdx.x] = 0u;
+  if (threadIdx.x == 0) {
+    candidate_count = 0;
+    last_step = 0;
+  }
+  if (threadIdx.x < kBoxes / 32) {
+    kept_ranks[threadIdx.x] = 0u;
+    kept_places[threadIdx.x] = 0u;
+  }
   __syncwarp();  // enough for a block of one warp; larger ones pass a barrier in the sort
 
   BlockCandidate mine[2];
@@ -161,7 +137,6 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
   __syncthreads();
 
   const SharedBoxes all_boxes = {corners, areas, nullptr, classes};
-  const SharedBoxes both_kept = {kept_corners, kept_areas, nullptr, nullptr};
   NmsBox box[2];
 #pragma unroll
   for (int k = 0; k < 2; ++k) {
@@ -175,137 +150,137 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
     }
     box[k] = make_nms_box<kTest>(arguments, loaded, class_id);
     all_boxes.store<kClassAware, kTest>(position_in_block(k), box[k]);
+    if constexpr (!kClassAware) elements[position_in_block(k)] = mine[k].element;
   }
   __syncthreads();
 
   const int candidates = candidate_count;
   const int tile_start = warp * kTile;
-  TileMask earlier[2] = {};  // which earlier boxes of its tile overlap a thread's boxes
-  TileMask starts = {1u, 0u};
-  if (tile_start < candidates) {
-    unsigned bits[2];
-    overlaps_of_rows<false, kTest, 2>(arguments, box, all_boxes.from(tile_start), bits);
-    earlier[0].low = bits[0];
-    earlier[1].low = bits[1];
-    overlaps_of_rows<false, kTest, 1>(arguments, box + 1, all_boxes.from(tile_start + kWarpSize),
-                                      &earlier[1].high);
+  const SharedBoxes tile_boxes = all_boxes.from(tile_start);
+  TileRuns runs = {{1u, 0u}, warp > 0, 0, tile_start + kTile < candidates, true};
+  if constexpr (kClassAware) runs = find_runs(classes, tile_start, candidates);
+  TileMask run[2];
 #pragma unroll
-    for (int k = 0; k < 2; ++k) {
-      const TileMask before = flags_before({~0u, ~0u}, lane, k == 1);
-      earlier[k] = {earlier[k].low & before.low, earlier[k].high & before.high};
-    }
-    if constexpr (kClassAware) {
-      bool starts_class[2];
-#pragma unroll
-      for (int k = 0; k < 2; ++k) {
-        const int position = position_in_block(k);
-        starts_class[k] = position == 0 || classes[position - 1] != box[k].class_id;
-      }
-      starts = {__ballot_sync(kFullWarp, starts_class[0]),
-                __ballot_sync(kFullWarp, starts_class[1])};
-#pragma unroll
-      for (int k = 0; k < 2; ++k) {
-        const TileMask same_class = class_run_before(starts, lane, k == 1);
-        earlier[k] = {earlier[k].low & same_class.low, earlier[k].high & same_class.high};
-      }
-    }
-  }
+  for (int k = 0; k < 2; ++k)
+    run[k] = run_from_start(runs.starts, lane, k == 1);
+  // When the tile's first class is settled; those that begin in the tile are at once.
+  const int first_run_step = warp - runs.first_tile;
+  if (lane == 0 && tile_start < candidates) atomicMax(&last_step, first_run_step);
 
   const std::int64_t limit = min(arguments.class_capacity, arguments.capacity);
-  bool kept_mine[2] = {false, false};
-  const int tiles = (candidates + kTile - 1) / kTile;
-  int buffer = 0;
-  for (int tile = 0; tile < tiles; ++tile) {
-    const int next = (tile + 1) * kTile;
-    const bool goes_on = next < candidates && (!kClassAware || classes[next - 1] == classes[next]);
-    if (warp == tile) {
-      TileMask kept = resolve_tile(mine[0].alive, mine[1].alive, earlier[0], earlier[1]);
-      // Kept boxes before this tile count for the class that has come over from the last one.
-      const bool came_over = tile > 0 && (!kClassAware || (starts.low & 1u) == 0u);
-      const int kept_before = came_over ? kept_so_far[1 - buffer] : 0;
-      bool last_class[2] = {true, true};
-      if constexpr (kClassAware) {
+  int kept_at[2] = {-1, -1};  // place of a kept box among the shared ones
+  int left = kTile;           // boxes of the tile that nothing kept has suppressed
+  bool one_row = false;       // the first box of each lane is all that is left
+  bool pairs_known = false;   // `earlier` is valid
+  TileMask earlier[2] = {};   // which earlier boxes of its tile overlap a thread's boxes
+  for (int step = 0;; ++step) {
+    const bool settles_first_run = step == first_run_step;
+    const bool settles_others = step == 0 && !runs.whole;
+    if (tile_start < candidates && (settles_first_run || settles_others)) {
+      bool kept_mine[2];
 #pragma unroll
-        for (int k = 0; k < 2; ++k) {
-          const TileMask run = class_run_before(starts, lane, k == 1);
-          const TileMask before = flags_before(kept, lane, k == 1);
-          const bool first_class = (run.low & 1u) != 0u;
-          const int rank = __popc(run.low & before.low) + __popc(run.high & before.high) +
-                           (first_class ? kept_before : 0);
-          kept_mine[k] = flag_of(kept, lane, k == 1) && rank < limit;
-          last_class[k] = box[k].class_id == classes[next - 1];
-        }
-        kept = {__ballot_sync(kFullWarp, kept_mine[0]), __ballot_sync(kFullWarp, kept_mine[1])};
-      } else {
-        const std::int64_t room = limit - kept_before;
-        if (kept.count() > room) kept = first_flags(kept, static_cast<int>(room));
-#pragma unroll
-        for (int k = 0; k < 2; ++k)
-          kept_mine[k] = flag_of(kept, lane, k == 1);
+      for (int k = 0; k < 2; ++k) {
+        const bool in_first_run = (run[k].low & 1u) != 0u;
+        kept_mine[k] = mine[k].alive && (in_first_run ? settles_first_run : settles_others);
       }
-      if (goes_on) {
-        const TileMask passed_on = {__ballot_sync(kFullWarp, kept_mine[0] && last_class[0]),
-                                    __ballot_sync(kFullWarp, kept_mine[1] && last_class[1])};
-        const SharedBoxes kept_boxes = both_kept.from(buffer * kTile);
+      if (kClassAware && !runs.whole) {
+        const TileMask before[2] = {flags_before(run[0], lane, false),
+                                    flags_before(run[1], lane, true)};
+        settle_classes<kTest>(arguments, box, tile_boxes, before, kept_mine);
+      } else if (pairs_known) {
+        const TileMask kept = resolve_tile(kept_mine[0], kept_mine[1], earlier[0], earlier[1]);
+        kept_mine[0] = flag_of(kept, lane, false);
+        kept_mine[1] = flag_of(kept, lane, true);
+      } else if (one_row) {
+        settle_row<kTest, 1>(arguments, box, tile_boxes, kept_mine);
+      } else {
+        settle_row<kTest, 2>(arguments, box, tile_boxes, kept_mine);
+        settle_row<kTest, 1>(arguments, box + 1, tile_boxes.from(kWarpSize), kept_mine + 1);
+      }
+      // Kept boxes before this tile count for the class that has come over from the last one.
+      const int kept_before = runs.came_over && settles_first_run ? kept_runs[warp - 1].total : 0;
+      const TileMask kept = {__ballot_sync(kFullWarp, kept_mine[0]),
+                             __ballot_sync(kFullWarp, kept_mine[1])};
+      const int last_run = last_flag(runs.starts);
+      bool handed_on[2];
+#pragma unroll
+      for (int k = 0; k < 2; ++k) {
+        const TileMask before = flags_before(kept, lane, k == 1);
+        const int rank = __popc(run[k].low & before.low) + __popc(run[k].high & before.high);
+        const int run_start = first_flag(run[k]);
+        kept_mine[k] = kept_mine[k] && rank + (run_start == 0 ? kept_before : 0) < limit;
+        handed_on[k] = kept_mine[k] && run_start == last_run;
+        if (!kept_mine[k]) continue;
+        kept_at[k] = tile_start + run_start + rank;
+        atomicOr(&kept_ranks[mine[k].rank / 32], 1u << (mine[k].rank % 32));
+      }
+      if (runs.goes_on && (last_run == 0 ? settles_first_run : settles_others)) {
+        const int count = __popc(__ballot_sync(kFullWarp, handed_on[0])) +
+                          __popc(__ballot_sync(kFullWarp, handed_on[1]));
+        __syncwarp();  // the tile's boxes have been read
 #pragma unroll
         for (int k = 0; k < 2; ++k) {
-          if (!kept_mine[k] || !last_class[k]) continue;
-          kept_boxes.store<false, kTest>(rank_in_tile(passed_on, lane, k == 1), box[k]);
-        }
-        const int count = passed_on.count();
-        const int fill = count + static_cast<int>(lane);
-        if (fill < round_up_to_group(count)) {
-          kept_boxes.store<false, kTest>(fill, make_nms_box<kTest>(arguments, no_box<kTest>(), 0));
+          if (handed_on[k]) all_boxes.store<false, kTest>(kept_at[k], box[k]);
         }
         if (lane == 0) {
-          kept_in_tile[buffer] = round_up_to_group(count);
-          const bool all_one_class = (starts.low & ~1u) == 0u && starts.high == 0u;
-          kept_so_far[buffer] = count + (all_one_class ? kept_before : 0);
+          const int begin = tile_start + last_run;
+          kept_runs[warp] = {begin, begin + count, count + (last_run == 0 ? kept_before : 0),
+                             4 * count >= 3 * left};
         }
       }
     }
-    if (!goes_on) continue;
     __syncthreads();
-    if (!kClassAware && kept_so_far[buffer] >= limit) break;
-    if (warp > tile) {
-      const SharedBoxes kept_boxes = both_kept.from(buffer * kTile);
-      const int kept_count = kept_in_tile[buffer];
-      if constexpr (kClassAware) {  // one by one, which takes fewer registers
+    if (step == last_step || (!kClassAware && kept_runs[step].total >= limit)) break;
+    if (step >= first_run_step || left == 0 || tile_start >= candidates) continue;
+
+    // The boxes of the first class meet those that its last tile kept.
+    const KeptRun others = kept_runs[runs.first_tile + step];
+    bool alive[2];
 #pragma unroll
-        for (int k = 0; k < 2; ++k) {
-          if (!mine[k].alive || box[k].class_id != classes[next]) continue;
-          drop_overlapping<false, kTest, 1>(arguments, box + k, kept_boxes, kept_count,
-                                            &mine[k].alive);
-        }
-      } else {
-        bool alive[2] = {mine[0].alive, mine[1].alive};
-        drop_overlapping<false, kTest, 2>(arguments, box, kept_boxes, kept_count, alive);
-        mine[0].alive = alive[0];
-        mine[1].alive = alive[1];
+    for (int k = 0; k < 2; ++k)
+      alive[k] = mine[k].alive && (run[k].low & 1u) != 0u;
+    if (!kClassAware && others.dense && !one_row) {
+      drop_overlapping<false, kTest, 2, kSharedBoxGroup>(arguments, box, all_boxes, others.begin,
+                                                         others.end, alive);
+    } else {
+#pragma unroll
+      for (int k = 0; k < 2; ++k) {
+        drop_overlapping<false, kTest, 1, kSharedBoxGroup / 2>(arguments, box + k, all_boxes,
+                                                               others.begin, others.end, alive + k);
       }
     }
-    buffer = 1 - buffer;
+#pragma unroll
+    for (int k = 0; k < 2; ++k) {
+      if ((run[k].low & 1u) != 0u) mine[k].alive = alive[k];
+    }
+    if (!runs.whole) continue;
+    left = __popc(__ballot_sync(kFullWarp, alive[0])) + __popc(__ballot_sync(kFullWarp, alive[1]));
+    if (pairs_known || one_row) continue;
+    if (others.dense && 4 * left >= 3 * kTile) {
+      test_pairs_of_tile<kTest>(arguments, box, tile_boxes, earlier);
+      pairs_known = true;
+    } else if (!kClassAware && left <= kWarpSize) {
+      move_together<kTest>(arguments, tile_boxes, elements, places + kWarpSize * warp, box, mine);
+      one_row = true;
+    }
   }
 
   // Slots follow the order by score.
-#pragma unroll
-  for (int k = 0; k < 2; ++k) {
-    if (kept_mine[k]) atomicOr(&kept_ranks[mine[k].rank / 32], 1u << (mine[k].rank % 32));
-  }
-  __syncthreads();
   std::int64_t kept_count = 0;
   for (int word = 0; 32 * word < candidates; ++word)
     kept_count += __popc(kept_ranks[word]);
   kept_count = min(kept_count, arguments.capacity);
 #pragma unroll
   for (int k = 0; k < 2; ++k) {
-    if (!kept_mine[k]) continue;
+    if (kept_at[k] < 0) continue;
     const unsigned rank = mine[k].rank;
     int slot = __popc(kept_ranks[rank / 32] & ((1u << (rank % 32)) - 1u));
     for (unsigned word = 0; word < rank / 32; ++word)
       slot += __popc(kept_ranks[word]);
-    kept_mine[k] = slot < kept_count;
-    if (!kept_mine[k]) continue;
+    if (slot >= kept_count) {
+      kept_at[k] = -1;
+      continue;
+    }
     write_slot(arguments, image, slot, mine[k].element);
     write_kept(arguments, image, mine[k].element);
   }
@@ -316,26 +291,32 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
     write_padding(arguments, image.index, slot);
 
   if (arguments.out.suppressed_by == nullptr) return;
-  const TileMask kept_of_warp = {__ballot_sync(kFullWarp, kept_mine[0]),
-                                 __ballot_sync(kFullWarp, kept_mine[1])};
-  if (lane == 0) kept_tiles[warp] = kept_of_warp;
+  unsigned element[2];
 #pragma unroll
   for (int k = 0; k < 2; ++k)
-    elements[position_in_block(k)] = mine[k].element;
+    element[k] = kClassAware ? mine[k].element : elements[position_in_block(k)];
   __syncthreads();
 #pragma unroll
   for (int k = 0; k < 2; ++k) {
-    if (position_in_block(k) >= candidates || kept_mine[k]) continue;
-    for (int position = 0; position < position_in_block(k); ++position) {
-      if (!flag_of(kept_tiles[position / kTile], static_cast<unsigned>(position) % kWarpSize,
-                   position % kTile >= kWarpSize)) {
-        continue;
-      }
-      if (kClassAware && classes[position] != box[k].class_id) continue;
-      if (!overlaps<kTest>(arguments, box[k], all_boxes, position)) continue;
-      write_suppressor(arguments, image, mine[k].element, elements[position]);
-      break;
-    }
+    if (kept_at[k] < 0) continue;
+    all_boxes.store<false, kTest>(kept_at[k], box[k]);
+    elements[kept_at[k]] = mine[k].element;
+    const unsigned place = kClassAware ? static_cast<unsigned>(position_in_block(k)) : mine[k].rank;
+    atomicOr(&kept_places[place / 32], 1u << (place % 32));
+  }
+  __syncthreads();
+#pragma unroll
+  for (int k = 0; k < 2; ++k) {
+    const int position = position_in_block(k);
+    const bool is_kept = (kept_places[position / 32] >> (position % 32) & 1u) != 0u;
+    if (position >= candidates || is_kept) continue;
+    const std::int64_t class_id = kClassAware ? classes[position] : 0;
+    const BoxNumbers numbers =
+        load_nms_box<kTest>(arguments, box_position(arguments, image, element[k]));
+    const int suppressor = find_suppressor<kClassAware, kTest>(
+        arguments, make_nms_box<kTest>(arguments, numbers, class_id), all_boxes, kept_places,
+        position);
+    if (suppressor >= 0) write_suppressor(arguments, image, element[k], elements[suppressor]);
   }
 }
 

@@ -32,7 +32,7 @@ __device__ __forceinline__ void sort_warp(SortKey& first, SortKey& second) {
   for (unsigned length = 2; length <= kSortKeysOfWarp; length *= 2) {
     // Runs of `length` keys become sorted, upwards and downwards in turn.
     const bool first_up = (lane & length) == 0;
-    const bool second_up = ((lane + kWarpSize) & length) == 0;
+    const bool second_up = length == kWarpSize ? !first_up : first_up;
 #pragma unroll
     for (unsigned distance = length / 2; distance > 0; distance /= 2) {
       if (distance == kWarpSize) {
@@ -55,12 +55,12 @@ __device__ __forceinline__ void sort_warp(SortKey& first, SortKey& second) {
 /// of two, is that of both. Only kLastSortKey can be in both: it goes after those of the lower run.
 __device__ __forceinline__ unsigned keys_before(const SortKey* run, unsigned length, SortKey key,
                                                 bool run_is_lower) {
-  unsigned count = 0;
+  const SortKey* at = run;
 #pragma unroll
   for (unsigned step = length / 2; step > 0; step /= 2) {
-    if (run[count + step - 1] < key) count += step;
+    if (at[step - 1] < key) at += step;
   }
-  if (run[count] < key) ++count;
+  const auto count = static_cast<unsigned>(at - run) + static_cast<unsigned>(*at < key);
   return run_is_lower && key == kLastSortKey ? length : count;
 }
 
