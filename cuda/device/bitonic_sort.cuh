@@ -25,30 +25,34 @@ __device__ __forceinline__ SortKey keep_one(SortKey own, SortKey other, bool kee
   return (own < other) == keep_smaller ? own : other;
 }
 
+/// Compares keys over a distance of kDistance and less, so that runs of kLength keys are sorted,
+/// upwards and downwards in turn.
+template <unsigned kLength, unsigned kDistance>
+__device__ __forceinline__ void sort_runs(SortKey& first, SortKey& second) {
+  const unsigned lane = threadIdx.x % kWarpSize;
+  if constexpr (kDistance == kWarpSize) {
+    const SortKey smaller = first < second ? first : second;
+    second = first < second ? second : first;
+    first = smaller;
+  } else {
+    const bool first_keeps_smaller = ((lane & kLength) == 0) == ((lane & kDistance) == 0);
+    const bool second_keeps_smaller =
+        kLength == kWarpSize ? !first_keeps_smaller : first_keeps_smaller;
+    constexpr auto kLanes = static_cast<int>(kDistance);
+    first = keep_one(first, __shfl_xor_sync(kFullWarp, first, kLanes), first_keeps_smaller);
+    second = keep_one(second, __shfl_xor_sync(kFullWarp, second, kLanes), second_keeps_smaller);
+  }
+  if constexpr (kDistance > 1) sort_runs<kLength, kDistance / 2>(first, second);
+}
+
 /// Sorts the 64 keys of the warp in ascending order.
 __device__ __forceinline__ void sort_warp(SortKey& first, SortKey& second) {
-  const unsigned lane = threadIdx.x % kWarpSize;
-#pragma unroll
-  for (unsigned length = 2; length <= kSortKeysOfWarp; length *= 2) {
-    // Runs of `length` keys become sorted, upwards and downwards in turn.
-    const bool first_up = (lane & length) == 0;
-    const bool second_up = length == kWarpSize ? !first_up : first_up;
-#pragma unroll
-    for (unsigned distance = length / 2; distance > 0; distance /= 2) {
-      if (distance == kWarpSize) {
-        const bool swap = first > second;
-        const SortKey larger = swap ? first : second;
-        first = swap ? second : first;
-        second = larger;
-        continue;
-      }
-      const bool lower = (lane & distance) == 0;
-      const SortKey other_first = __shfl_xor_sync(kFullWarp, first, static_cast<int>(distance));
-      const SortKey other_second = __shfl_xor_sync(kFullWarp, second, static_cast<int>(distance));
-      first = keep_one(first, other_first, lower == first_up);
-      second = keep_one(second, other_second, lower == second_up);
-    }
-  }
+  sort_runs<2, 1>(first, second);
+  sort_runs<4, 2>(first, second);
+  sort_runs<8, 4>(first, second);
+  sort_runs<16, 8>(first, second);
+  sort_runs<32, 16>(first, second);
+  sort_runs<64, 32>(first, second);
 }
 
 /// How many keys of a sorted run go before `key`, which is of the run beside it; `length`, a power
