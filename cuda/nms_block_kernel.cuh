@@ -95,6 +95,37 @@ __device__ __forceinline__ void group_by_class(const NmsArguments& arguments, co
   }
 }
 
+/// Sorts the image's candidates, by class and score, and loads the boxes of the threads, into
+/// registers and shared memory; the caller synchronises.
+template <bool kClassAware, NmsTest kTest>
+__device__ __forceinline__ void load_in_order(const NmsArguments& arguments,
+                                              const SharedBoxes& all_boxes, unsigned* elements,
+                                              int* candidate_count, BlockCandidate* mine,
+                                              NmsBox* box) {
+  const NmsImage image = locate_image(arguments, blockIdx.x);
+  // Two keys in the place of a box.
+  auto* const exchange = reinterpret_cast<SortKey*>(all_boxes.corners);
+  rank_by_score(arguments, image, exchange, mine);
+  if constexpr (kClassAware) {
+    group_by_class(arguments, image, exchange, all_boxes.classes, elements, mine);
+  }
+  __syncthreads();
+#pragma unroll
+  for (int k = 0; k < 2; ++k) {
+    const int alive_in_warp = __popc(__ballot_sync(kFullWarp, mine[k].alive));
+    if (threadIdx.x % kWarpSize == 0) atomicAdd(candidate_count, alive_in_warp);
+    BoxNumbers loaded = no_box<kTest>();
+    std::int64_t class_id = 0;
+    if (mine[k].alive) {
+      loaded = load_nms_box<kTest>(arguments, box_position(arguments, image, mine[k].element));
+      if constexpr (kClassAware) class_id = load_class(arguments, image, mine[k].element);
+    }
+    box[k] = make_nms_box<kTest>(arguments, loaded, class_id);
+    all_boxes.store<kClassAware, kTest>(position_in_block(k), box[k]);
+    if constexpr (!kClassAware) elements[position_in_block(k)] = mine[k].element;
+  }
+}
+
 /// Launched with one block an image and threads = keys / 2, keys being the elements, or the
 /// selected ones, rounded up to a power of two and at least one tile.
 template <bool kClassAware, NmsTest kTest>
@@ -115,7 +146,6 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
   CUDET_SHARED(int, candidate_count);
   CUDET_SHARED(int, last_step);
 
-  const NmsImage image = locate_image(arguments, blockIdx.x);
   const unsigned lane = threadIdx.x % kWarpSize;
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
   if (threadIdx.x == 0) {
@@ -128,91 +158,76 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
   }
   __syncwarp();  // enough for a block of one warp; larger ones pass a barrier in the sort
 
-  BlockCandidate mine[2];
-  auto* const exchange = reinterpret_cast<SortKey*>(corners);  // two keys in the place of a box
-  rank_by_score(arguments, image, exchange, mine);
-  if constexpr (kClassAware) {
-    group_by_class(arguments, image, exchange, classes, elements, mine);
-  }
-  __syncthreads();
-
   const SharedBoxes all_boxes = {corners, areas, nullptr, classes};
+  BlockCandidate mine[2];
   NmsBox box[2];
-#pragma unroll
-  for (int k = 0; k < 2; ++k) {
-    const int alive_in_warp = __popc(__ballot_sync(kFullWarp, mine[k].alive));
-    if (lane == 0) atomicAdd(&candidate_count, alive_in_warp);
-    BoxNumbers loaded = no_box<kTest>();
-    std::int64_t class_id = 0;
-    if (mine[k].alive) {
-      loaded = load_nms_box<kTest>(arguments, box_position(arguments, image, mine[k].element));
-      if constexpr (kClassAware) class_id = load_class(arguments, image, mine[k].element);
-    }
-    box[k] = make_nms_box<kTest>(arguments, loaded, class_id);
-    all_boxes.store<kClassAware, kTest>(position_in_block(k), box[k]);
-    if constexpr (!kClassAware) elements[position_in_block(k)] = mine[k].element;
-  }
+  load_in_order<kClassAware, kTest>(arguments, all_boxes, elements, &candidate_count, mine, box);
   __syncthreads();
 
   const int candidates = candidate_count;
-  const int tile_start = warp * kTile;
-  const SharedBoxes tile_boxes = all_boxes.from(tile_start);
-  TileRuns runs = {{1u, 0u}, warp > 0, 0, tile_start + kTile < candidates, true};
-  if constexpr (kClassAware) runs = find_runs(classes, tile_start, candidates);
-  TileMask run[2];
 #pragma unroll
   for (int k = 0; k < 2; ++k)
-    run[k] = run_from_start(runs.starts, lane, k == 1);
+    mine[k].alive = position_in_block(k) < candidates;  // as before, without keeping it till here
+  const int tile_start = warp * kTile;
+  const SharedBoxes tile_boxes = all_boxes.from(tile_start);
+  TileRuns runs = {{1u, 0u}, 0, tile_start + kTile < candidates, true};
+  if constexpr (kClassAware) runs = find_runs(classes, tile_start, candidates);
   // When the tile's first class is settled; those that begin in the tile are at once.
   const int first_run_step = warp - runs.first_tile;
   if (lane == 0 && tile_start < candidates) atomicMax(&last_step, first_run_step);
-
-  const std::int64_t limit = min(arguments.class_capacity, arguments.capacity);
-  int kept_at[2] = {-1, -1};  // place of a kept box among the shared ones
-  int left = kTile;           // boxes of the tile that nothing kept has suppressed
-  bool one_row = false;       // the first box of each lane is all that is left
-  bool pairs_known = false;   // `earlier` is valid
-  TileMask earlier[2] = {};   // which earlier boxes of its tile overlap a thread's boxes
+  const auto limit = static_cast<int>(
+      min(static_cast<std::int64_t>(kBoxes), min(arguments.class_capacity, arguments.capacity)));
+  bool kept[2] = {false, false};
+  int left = kTile;          // boxes of the tile that nothing kept has suppressed
+  bool one_row = false;      // the first box of each lane is all that is left
+  bool pairs_known = false;  // `earlier` is valid
+  TileMask earlier[2] = {};  // which earlier boxes of its tile overlap a thread's boxes
   for (int step = 0;; ++step) {
     const bool settles_first_run = step == first_run_step;
     const bool settles_others = step == 0 && !runs.whole;
     if (tile_start < candidates && (settles_first_run || settles_others)) {
+      TileMask run[2];
       bool kept_mine[2];
 #pragma unroll
       for (int k = 0; k < 2; ++k) {
+        run[k] = run_from_start(runs.starts, lane, k == 1);
         const bool in_first_run = (run[k].low & 1u) != 0u;
-        kept_mine[k] = mine[k].alive && (in_first_run ? settles_first_run : settles_others);
+        kept_mine[k] = mine[k].alive && (settles_first_run || !in_first_run);
+        mine[k].alive = mine[k].alive && in_first_run;
       }
       if (kClassAware && !runs.whole) {
         const TileMask before[2] = {flags_before(run[0], lane, false),
                                     flags_before(run[1], lane, true)};
         settle_classes<kTest>(arguments, box, tile_boxes, before, kept_mine);
       } else if (pairs_known) {
-        const TileMask kept = resolve_tile(kept_mine[0], kept_mine[1], earlier[0], earlier[1]);
-        kept_mine[0] = flag_of(kept, lane, false);
-        kept_mine[1] = flag_of(kept, lane, true);
-      } else if (one_row) {
-        settle_row<kTest, 1>(arguments, box, tile_boxes, kept_mine);
+        const TileMask resolved = resolve_tile(kept_mine[0], kept_mine[1], earlier[0], earlier[1]);
+        kept_mine[0] = flag_of(resolved, lane, false);
+        kept_mine[1] = flag_of(resolved, lane, true);
       } else {
-        settle_row<kTest, 2>(arguments, box, tile_boxes, kept_mine);
-        settle_row<kTest, 1>(arguments, box + 1, tile_boxes.from(kWarpSize), kept_mine + 1);
+        if (!one_row) settle_row<kTest, 2>(arguments, box, tile_boxes, kept_mine);
+        if (one_row) swap_rows(box, kept_mine);
+        settle_row<kTest, 1>(arguments, box + 1, tile_boxes.from(one_row ? 0 : kWarpSize),
+                             kept_mine + 1);
+        if (one_row) swap_rows(box, kept_mine);
       }
       // Kept boxes before this tile count for the class that has come over from the last one.
-      const int kept_before = runs.came_over && settles_first_run ? kept_runs[warp - 1].total : 0;
-      const TileMask kept = {__ballot_sync(kFullWarp, kept_mine[0]),
-                             __ballot_sync(kFullWarp, kept_mine[1])};
+      const int kept_before =
+          first_run_step > 0 && settles_first_run ? kept_runs[warp - 1].total : 0;
+      const TileMask flags = {__ballot_sync(kFullWarp, kept_mine[0]),
+                              __ballot_sync(kFullWarp, kept_mine[1])};
       const int last_run = last_flag(runs.starts);
       bool handed_on[2];
+      int place[2];
 #pragma unroll
       for (int k = 0; k < 2; ++k) {
-        const TileMask before = flags_before(kept, lane, k == 1);
+        const TileMask before = flags_before(flags, lane, k == 1);
         const int rank = __popc(run[k].low & before.low) + __popc(run[k].high & before.high);
         const int run_start = first_flag(run[k]);
         kept_mine[k] = kept_mine[k] && rank + (run_start == 0 ? kept_before : 0) < limit;
         handed_on[k] = kept_mine[k] && run_start == last_run;
-        if (!kept_mine[k]) continue;
-        kept_at[k] = tile_start + run_start + rank;
-        atomicOr(&kept_ranks[mine[k].rank / 32], 1u << (mine[k].rank % 32));
+        place[k] = tile_start + run_start + rank;
+        kept[k] = kept[k] || kept_mine[k];
+        if (kept_mine[k]) atomicOr(&kept_ranks[mine[k].rank / 32], 1u << (mine[k].rank % 32));
       }
       if (runs.goes_on && (last_run == 0 ? settles_first_run : settles_others)) {
         const int count = __popc(__ballot_sync(kFullWarp, handed_on[0])) +
@@ -220,12 +235,12 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
         __syncwarp();  // the tile's boxes have been read
 #pragma unroll
         for (int k = 0; k < 2; ++k) {
-          if (handed_on[k]) all_boxes.store<false, kTest>(kept_at[k], box[k]);
+          if (handed_on[k]) all_boxes.store<false, kTest>(place[k], box[k]);
         }
         if (lane == 0) {
           const int begin = tile_start + last_run;
           kept_runs[warp] = {begin, begin + count, count + (last_run == 0 ? kept_before : 0),
-                             4 * count >= 3 * left};
+                             8 * count >= 7 * left};
         }
       }
     }
@@ -235,54 +250,55 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
 
     // The boxes of the first class meet those that its last tile kept.
     const KeptRun others = kept_runs[runs.first_tile + step];
-    bool alive[2];
-#pragma unroll
-    for (int k = 0; k < 2; ++k)
-      alive[k] = mine[k].alive && (run[k].low & 1u) != 0u;
+    bool alive[2] = {mine[0].alive, mine[1].alive};
     if (!kClassAware && others.dense && !one_row) {
       drop_overlapping<false, kTest, 2, kSharedBoxGroup>(arguments, box, all_boxes, others.begin,
                                                          others.end, alive);
     } else {
 #pragma unroll
       for (int k = 0; k < 2; ++k) {
-        drop_overlapping<false, kTest, 1, kSharedBoxGroup / 2>(arguments, box + k, all_boxes,
-                                                               others.begin, others.end, alive + k);
+        drop_overlapping<false, kTest, 1, 1>(arguments, box + k, all_boxes, others.begin,
+                                             others.end, alive + k);
       }
     }
-#pragma unroll
-    for (int k = 0; k < 2; ++k) {
-      if ((run[k].low & 1u) != 0u) mine[k].alive = alive[k];
-    }
+    mine[0].alive = alive[0];
+    mine[1].alive = alive[1];
     if (!runs.whole) continue;
     left = __popc(__ballot_sync(kFullWarp, alive[0])) + __popc(__ballot_sync(kFullWarp, alive[1]));
     if (pairs_known || one_row) continue;
-    if (others.dense && 4 * left >= 3 * kTile) {
-      test_pairs_of_tile<kTest>(arguments, box, tile_boxes, earlier);
+    if (others.dense && 8 * left >= 7 * kTile && step / 4 >= (first_run_step - 1) / 4) {
+      // Not long before they are needed, and for four tiles at a time: an SM has four schedulers.
+      test_pairs_of_tile<kTest>(arguments, box, alive, tile_boxes, earlier);
       pairs_known = true;
     } else if (!kClassAware && left <= kWarpSize) {
-      move_together<kTest>(arguments, tile_boxes, elements, places + kWarpSize * warp, box, mine);
+      move_together<kTest>(arguments, tile_boxes, places + kWarpSize * warp, box, mine);
       one_row = true;
     }
   }
 
+  // Without classes positions are ranks, and the shared elements are still in that order.
+  unsigned element[2];
+#pragma unroll
+  for (int k = 0; k < 2; ++k)
+    element[k] = kClassAware ? mine[k].element : elements[mine[k].rank];
+
   // Slots follow the order by score.
+  const NmsImage image = locate_image(arguments, blockIdx.x);  // again: fewer registers until here
   std::int64_t kept_count = 0;
   for (int word = 0; 32 * word < candidates; ++word)
     kept_count += __popc(kept_ranks[word]);
   kept_count = min(kept_count, arguments.capacity);
 #pragma unroll
   for (int k = 0; k < 2; ++k) {
-    if (kept_at[k] < 0) continue;
+    if (!kept[k]) continue;
     const unsigned rank = mine[k].rank;
     int slot = __popc(kept_ranks[rank / 32] & ((1u << (rank % 32)) - 1u));
     for (unsigned word = 0; word < rank / 32; ++word)
       slot += __popc(kept_ranks[word]);
-    if (slot >= kept_count) {
-      kept_at[k] = -1;
-      continue;
-    }
-    write_slot(arguments, image, slot, mine[k].element);
-    write_kept(arguments, image, mine[k].element);
+    kept[k] = slot < kept_count;
+    if (!kept[k]) continue;
+    write_slot(arguments, image, slot, element[k]);
+    write_kept(arguments, image, element[k]);
   }
   if (threadIdx.x == 0 && arguments.out.count != nullptr) {
     arguments.out.count[image.index] = static_cast<std::int32_t>(kept_count);
@@ -291,32 +307,38 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
     write_padding(arguments, image.index, slot);
 
   if (arguments.out.suppressed_by == nullptr) return;
-  unsigned element[2];
-#pragma unroll
-  for (int k = 0; k < 2; ++k)
-    element[k] = kClassAware ? mine[k].element : elements[position_in_block(k)];
-  __syncthreads();
+  // Kept boxes move to the start of their runs, where those that were handed on are already.
+  unsigned first_element[2];  // of the positions that the thread had at first
+  int position[2];            // of its boxes now
 #pragma unroll
   for (int k = 0; k < 2; ++k) {
-    if (kept_at[k] < 0) continue;
-    all_boxes.store<false, kTest>(kept_at[k], box[k]);
-    elements[kept_at[k]] = mine[k].element;
-    const unsigned place = kClassAware ? static_cast<unsigned>(position_in_block(k)) : mine[k].rank;
-    atomicOr(&kept_places[place / 32], 1u << (place % 32));
+    first_element[k] = kClassAware ? element[k] : elements[position_in_block(k)];
+    position[k] = kClassAware ? position_in_block(k) : static_cast<int>(mine[k].rank);
+    if (kept[k]) atomicOr(&kept_places[position[k] / 32], 1u << (position[k] % 32));
   }
   __syncthreads();
 #pragma unroll
   for (int k = 0; k < 2; ++k) {
-    const int position = position_in_block(k);
-    const bool is_kept = (kept_places[position / 32] >> (position % 32) & 1u) != 0u;
-    if (position >= candidates || is_kept) continue;
-    const std::int64_t class_id = kClassAware ? classes[position] : 0;
+    if (!kept[k]) continue;
+    const int run_start = tile_start + first_flag(run_from_start(runs.starts, lane, k == 1));
+    const int place = run_start + count_flags(kept_places, run_start, position[k]);
+    all_boxes.store<false, kTest>(place, box[k]);
+    elements[place] = element[k];
+  }
+  __syncthreads();
+#pragma unroll
+  for (int k = 0; k < 2; ++k) {
+    const int first_position = position_in_block(k);
+    const bool is_kept = ((kept_places[first_position / 32] >> (first_position % 32)) & 1u) != 0u;
+    if (first_position >= candidates || is_kept) continue;
     const BoxNumbers numbers =
-        load_nms_box<kTest>(arguments, box_position(arguments, image, element[k]));
-    const int suppressor = find_suppressor<kClassAware, kTest>(
-        arguments, make_nms_box<kTest>(arguments, numbers, class_id), all_boxes, kept_places,
-        position);
-    if (suppressor >= 0) write_suppressor(arguments, image, element[k], elements[suppressor]);
+        load_nms_box<kTest>(arguments, box_position(arguments, image, first_element[k]));
+    const NmsBox mine_at_first =
+        make_nms_box<kTest>(arguments, numbers, kClassAware ? classes[first_position] : 0);
+    const int suppressor = find_suppressor<kClassAware, kTest>(arguments, mine_at_first, all_boxes,
+                                                               kept_places, first_position);
+    if (suppressor < 0) continue;
+    write_suppressor(arguments, image, first_element[k], elements[suppressor]);
   }
 }
 

@@ -25,8 +25,7 @@ __device__ __forceinline__ int position_in_block(int k) {
 /// The classes of a tile. The boxes of a class follow each other: a run.
 struct TileRuns {
   TileMask starts;  ///< flags the first box of each run, that of the tile among them
-  bool came_over;   ///< the first class begins in an earlier tile, ...
-  int first_tile;   ///< ... this one
+  int first_tile;   ///< the tile in which the first class begins
   bool goes_on;     ///< the last class has boxes in the next tile
   bool whole;       ///< there is one class only
 };
@@ -38,6 +37,16 @@ struct KeptRun {
   int total;       ///< kept of the class so far
   bool dense;      ///< most of the boxes that were left were kept
 };
+
+/// Exchanges a thread's two boxes.
+__device__ __forceinline__ void swap_rows(NmsBox* box, bool* alive) {
+  const NmsBox first = box[0];
+  box[0] = box[1];
+  box[1] = first;
+  const bool first_alive = alive[0];
+  alive[0] = alive[1];
+  alive[1] = first_alive;
+}
 
 /// The flags from the start of the run of lane l's first or second box on.
 __device__ __forceinline__ TileMask run_from_start(const TileMask& starts, unsigned lane,
@@ -82,30 +91,56 @@ __device__ __forceinline__ TileRuns find_runs(const std::int64_t* classes, int s
   while (runs.first_tile > 0 &&
          classes[runs.first_tile * static_cast<int>(kNmsTile) - 1] == classes[start])
     --runs.first_tile;
-  runs.came_over = runs.first_tile * static_cast<int>(kNmsTile) < start;
   return runs;
+}
+
+/// Of 32 shared boxes, those before number `end` that overlap `box`.
+template <NmsTest kTest>
+__device__ __forceinline__ unsigned overlaps_before(const NmsArguments& arguments,
+                                                    const NmsBox& box, const SharedBoxes& columns,
+                                                    int end) {
+  unsigned bits = 0u;
+  if (kTest == NmsTest::fast && !box.careful) {
+#pragma unroll 2
+    for (int first = 0; first < kWarpSize; first += kSharedBoxGroup) {
+      if (first < end) {
+        push_overlaps<1, kSharedBoxGroup>(arguments, &box, columns, first, &bits);
+      } else {
+        bits <<= kSharedBoxGroup;
+      }
+    }
+    bits = __brev(bits);
+    return end < kWarpSize ? bits & ((1u << end) - 1u) : bits;
+  }
+#pragma unroll 1
+  for (int i = 0; i < end; ++i)
+    bits |= static_cast<unsigned>(overlaps<kTest>(arguments, box, columns, i)) << i;
+  return bits;
 }
 
 /// Which earlier boxes of the warp's tile overlap a thread's boxes: all pairs of the tile at once.
 template <NmsTest kTest>
 __device__ __forceinline__ void test_pairs_of_tile(const NmsArguments& arguments, const NmsBox* box,
-                                                   const SharedBoxes& tile, TileMask* earlier) {
-  const unsigned lane = threadIdx.x % kWarpSize;
-  unsigned low[2];
-  unsigned high;
-  overlaps_of_rows<false, kTest, 2>(arguments, box, tile, low);
-  overlaps_of_rows<false, kTest, 1>(arguments, box + 1, tile.from(kWarpSize), &high);
-  earlier[0] = flags_before({low[0], 0u}, lane, false);
-  earlier[1] = flags_before({low[1], high}, lane, true);
+                                                   const bool* alive, const SharedBoxes& tile,
+                                                   TileMask* earlier) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+  if (alive[0]) earlier[0].low = overlaps_before<kTest>(arguments, box[0], tile, lane);
+  if (!alive[1]) return;
+#pragma unroll 1
+  for (int half = 0; half < 2; ++half) {
+    const SharedBoxes columns = tile.from(half * kWarpSize);
+    earlier[1].low = earlier[1].high;
+    earlier[1].high =
+        overlaps_before<kTest>(arguments, box[1], columns, half == 0 ? kWarpSize : lane);
+  }
 }
 
 /// Moves the boxes that are left of a tile, 32 at most, together: one a lane, and to the tile's
 /// start in shared memory. `places` is shared memory of the warp for 32 positions.
 template <NmsTest kTest>
 __device__ __forceinline__ void move_together(const NmsArguments& arguments,
-                                              const SharedBoxes& tile, const unsigned* elements,
-                                              std::uint16_t* places, NmsBox* box,
-                                              BlockCandidate* mine) {
+                                              const SharedBoxes& tile, std::uint16_t* places,
+                                              NmsBox* box, BlockCandidate* mine) {
   const unsigned lane = threadIdx.x % kWarpSize;
   const TileMask left = {__ballot_sync(kFullWarp, mine[0].alive),
                          __ballot_sync(kFullWarp, mine[1].alive)};
@@ -121,7 +156,6 @@ __device__ __forceinline__ void move_together(const NmsArguments& arguments,
   mine[1].alive = false;
   if (!mine[0].alive) return;
   mine[0].rank = places[lane];
-  mine[0].element = elements[mine[0].rank];
   const BoxNumbers numbers = {tile.corners[lane], 0.0f};
   box[0] = make_nms_box<kTest>(arguments, numbers, box[0].class_id);
 }

@@ -8,56 +8,62 @@
 
 namespace cudet::device {
 
-/// Settles 32 boxes in their order, those that the lanes have as box[0]: four at a time are tested
-/// against all later ones and against the other kRows - 1 boxes of each lane, and then known to be
-/// kept or not. On return those of the 32 that are alive are kept, the others are not hit by them.
+/// Settles 32 boxes in their order, those that the lanes have as box[0], against each other and
+/// against the other kRows - 1 boxes of each lane: the first one left is kept and tested against
+/// all later ones, or several at a time where they suppress few, so that few tests are in vain.
+/// On return those of the 32 that are alive are kept, and the others are not hit by them.
 template <NmsTest kTest, int kRows>
 __device__ __forceinline__ void settle_row(const NmsArguments& arguments, const NmsBox* box,
                                            const SharedBoxes& columns, bool* alive) {
-  constexpr unsigned kGroupMask = (1u << kSharedBoxGroup) - 1u;
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  bool careful = false;
+  bool careful = kTest != NmsTest::fast;
 #pragma unroll
   for (int k = 0; k < kRows; ++k)
     careful = careful || box[k].careful;
-#pragma unroll 1
-  for (int first = 0; first < kWarpSize; first += kSharedBoxGroup) {
-    const unsigned group = (__ballot_sync(kFullWarp, alive[0]) >> first) & kGroupMask;
-    if (group == 0u) continue;
-    unsigned hits[static_cast<unsigned>(kRows)] = {};  // by which of the four
+  careful = __any_sync(kFullWarp, static_cast<int>(careful)) != 0;
+  constexpr int kMany = kRows == 1 ? kSharedBoxGroup : 1;  // two rows need too many registers
+  constexpr unsigned kManyFlags = (1u << kMany) - 1u;
+  bool few_suppressed = false;
+  unsigned left = __ballot_sync(kFullWarp, alive[0]);
+  for (unsigned ahead = left; ahead != 0u;) {
+    const int first = __ffs(static_cast<int>(ahead)) - 1;
+    const bool many = kMany > 1 && few_suppressed && !careful && first % kMany == 0 &&
+                      ((ahead >> first) & kManyFlags) == kManyFlags;
     bool takes_part = alive[0] && lane > first;
 #pragma unroll
     for (int k = 1; k < kRows; ++k)
       takes_part = takes_part || alive[k];
-    if (takes_part) {
-      if (kTest == NmsTest::fast && group == kGroupMask && !careful) {
-        push_overlaps<kRows, kSharedBoxGroup>(arguments, box, columns, first, hits);
+    if (many) {
+      unsigned hits[static_cast<unsigned>(kRows)] = {};  // by which of the many
+      if (takes_part) {
+        push_overlaps<kRows, kMany>(arguments, box, columns, first, hits);
 #pragma unroll
         for (int k = 0; k < kRows; ++k)
-          hits[k] = __brev(hits[k]) >> (kWarpSize - kSharedBoxGroup - first);
-      } else {
-#pragma unroll 1
-        for (unsigned others = group; others != 0u; others &= others - 1u) {
-          const int other = __ffs(static_cast<int>(others)) - 1 + first;
-#pragma unroll
-          for (int k = 0; k < kRows; ++k) {
-            if (!alive[k] || (k == 0 && lane <= other)) continue;
-            const bool hit = overlaps<kTest>(arguments, box[k], columns, other);
-            hits[k] |= static_cast<unsigned>(hit) << other;
-          }
-        }
+          hits[k] = __brev(hits[k]) >> (kWarpSize - kMany - first);
+        hits[0] &= (1u << lane) - 1u;
       }
-      hits[0] &= (1u << lane) - 1u;
-    }
-    unsigned kept = ~0u;
-    unsigned before;
-    do {
-      before = kept;
-      kept = __ballot_sync(kFullWarp, alive[0] && (hits[0] & before) == 0u);
-    } while (kept != before);
+      unsigned kept = ~0u;
+      unsigned before;
+      do {
+        before = kept;
+        kept = __ballot_sync(kFullWarp, alive[0] && (hits[0] & before) == 0u);
+      } while (kept != before);
 #pragma unroll
-    for (int k = 0; k < kRows; ++k)
-      alive[k] = alive[k] && (hits[k] & kept) == 0u;
+      for (int k = 0; k < kRows; ++k)
+        alive[k] = alive[k] && (hits[k] & kept) == 0u;
+    } else if (takes_part) {
+#pragma unroll
+      for (int k = 0; k < kRows; ++k) {
+        if (!alive[k] || (k == 0 && lane <= first)) continue;
+        alive[k] = !overlaps<kTest>(arguments, box[k], columns, first);
+      }
+    }
+    const int last = many ? first + kMany - 1 : first;
+    const unsigned now = __ballot_sync(kFullWarp, alive[0]);
+    // A test against several at once is in vain where the first of them decides.
+    few_suppressed = (many ? 8 / kMany : 8) * __popc(left & ~now) <= __popc(now);
+    left = now;
+    ahead = now & (~1u << last);
   }
 }
 
