@@ -284,17 +284,23 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
 
   // Slots follow the order by score.
   const NmsImage image = locate_image(arguments, blockIdx.x);  // again: fewer registers until here
-  std::int64_t kept_count = 0;
-  for (int word = 0; 32 * word < candidates; ++word)
-    kept_count += __popc(kept_ranks[word]);
-  kept_count = min(kept_count, arguments.capacity);
+  static_assert(kBoxes == kWarpSize * 32, "a lane a word");
+  const int in_word = __popc(kept_ranks[lane]);
+  int up_to_word = in_word;
+#pragma unroll
+  for (int offset = 1; offset < kWarpSize; offset *= 2) {
+    const int before = __shfl_up_sync(kFullWarp, up_to_word, static_cast<unsigned>(offset));
+    if (static_cast<int>(lane) >= offset) up_to_word += before;
+  }
+  const std::int64_t kept_count =
+      min(static_cast<std::int64_t>(__shfl_sync(kFullWarp, up_to_word, kWarpSize - 1)),
+          arguments.capacity);
 #pragma unroll
   for (int k = 0; k < 2; ++k) {
+    const unsigned word = mine[k].rank / 32;
+    int slot = __shfl_sync(kFullWarp, up_to_word - in_word, static_cast<int>(word));
     if (!kept[k]) continue;
-    const unsigned rank = mine[k].rank;
-    int slot = __popc(kept_ranks[rank / 32] & ((1u << (rank % 32)) - 1u));
-    for (unsigned word = 0; word < rank / 32; ++word)
-      slot += __popc(kept_ranks[word]);
+    slot += __popc(kept_ranks[word] & ((1u << (mine[k].rank % 32)) - 1u));
     kept[k] = slot < kept_count;
     if (!kept[k]) continue;
     write_slot(arguments, image, slot, element[k]);
