@@ -252,13 +252,12 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
     const KeptRun others = kept_runs[runs.first_tile + step];
     bool alive[2] = {mine[0].alive, mine[1].alive};
     if (!kClassAware && others.dense && !one_row) {
-      drop_overlapping<false, kTest, 2, kSharedBoxGroup>(arguments, box, all_boxes, others.begin,
-                                                         others.end, alive);
+      drop_overlapping<false, kTest, 2>(arguments, box, all_boxes, others.begin, others.end, alive);
     } else {
 #pragma unroll
       for (int k = 0; k < 2; ++k) {
-        drop_overlapping<false, kTest, 1, 1>(arguments, box + k, all_boxes, others.begin,
-                                             others.end, alive + k);
+        alive[k] = alive[k] &&
+                   overlaps_none<kTest>(arguments, box[k], all_boxes, others.begin, others.end);
       }
     }
     mine[0].alive = alive[0];

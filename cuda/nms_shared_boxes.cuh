@@ -69,6 +69,14 @@ __device__ __forceinline__ float metric_with(const NmsArguments& arguments, cons
   }
 }
 
+/// The margin of the fast test, see threshold_margin(); not for boxes that need care.
+__device__ __forceinline__ float margin_with(const NmsArguments& arguments, const NmsBox& box,
+                                             const Corners& other, float other_area) {
+  const float negative = negative_intersection(box.corners, other);
+  const float union_area = __fadd_rn(__fadd_rn(box.area, other_area), negative);
+  return threshold_margin(negative, union_area, arguments.iou_threshold);
+}
+
 /// One of the tests for a single pair.
 template <NmsTest kTest>
 __device__ __forceinline__ bool overlaps(const NmsArguments& arguments, const NmsBox& box,
@@ -107,11 +115,8 @@ __device__ __forceinline__ void push_overlaps(const NmsArguments& arguments, con
   for (int i = 0; i < kColumns; ++i) {
     const Corners other = columns.at(first + i);
 #pragma unroll
-    for (int k = 0; k < kRows; ++k) {
-      const float negative = negative_intersection(rows[k].corners, other);
-      const float union_area = __fadd_rn(__fadd_rn(rows[k].area, areas[i]), negative);
-      bits[k] = push_sign(bits[k], threshold_margin(negative, union_area, arguments.iou_threshold));
-    }
+    for (int k = 0; k < kRows; ++k)
+      bits[k] = push_sign(bits[k], margin_with(arguments, rows[k], other, areas[i]));
   }
 }
 
@@ -182,7 +187,7 @@ __device__ __forceinline__ void overlaps_of_rows(const NmsArguments& arguments, 
         test_one(k, i);
     }
   } else {
-    [[maybe_unused]] constexpr int kUnrolled = kRows > 2 ? 2 : (kRows == 2 ? 4 : 8);
+    [[maybe_unused]] constexpr int kUnrolled = kRows > 2 ? 2 : 8;
 #pragma unroll kUnrolled
     for (int first = 0; first < kColumns; first += kSharedBoxGroup)
       push_overlaps<kRows, kSharedBoxGroup>(arguments, rows, columns, first, bits);
@@ -223,9 +228,8 @@ __device__ __forceinline__ void flag_hits(const NmsArguments& arguments, const N
 }
 
 /// For each of kRows boxes that is alive, whether it still is when it has met the shared boxes from
-/// `begin` to `end`; with kCompareClasses, those of its class. A thread looks whether all its boxes
-/// are gone after kColumns at a time; `begin` is a multiple of that where it is a whole group.
-template <bool kCompareClasses, NmsTest kTest, int kRows, int kColumns>
+/// `begin`, a multiple of kSharedBoxGroup, to `end`; with kCompareClasses, those of its class.
+template <bool kCompareClasses, NmsTest kTest, int kRows>
 __device__ __forceinline__ void drop_overlapping(const NmsArguments& arguments, const NmsBox* rows,
                                                  const SharedBoxes& others, int begin, int end,
                                                  bool* alive) {
@@ -262,8 +266,8 @@ __device__ __forceinline__ void drop_overlapping(const NmsArguments& arguments, 
       return all;
     };
     int i = begin;
-    for (; i + kColumns <= end && !all_hit(); i += kColumns)
-      flag_hits<kCompareClasses, kRows, kColumns>(arguments, rows, others, i, hit);
+    for (; i + kSharedBoxGroup <= end && !all_hit(); i += kSharedBoxGroup)
+      flag_hits<kCompareClasses, kRows, kSharedBoxGroup>(arguments, rows, others, i, hit);
 #pragma unroll 1
     for (; i < end && !all_hit(); ++i)
       flag_hits<kCompareClasses, kRows, 1>(arguments, rows, others, i, hit);
@@ -278,8 +282,38 @@ template <bool kCompareClasses, NmsTest kTest, int kRows>
 __device__ __forceinline__ void drop_overlapping(const NmsArguments& arguments, const NmsBox* rows,
                                                  const SharedBoxes& others, int count,
                                                  bool* alive) {
-  drop_overlapping<kCompareClasses, kTest, kRows, kSharedBoxGroup>(arguments, rows, others, 0,
-                                                                   count, alive);
+  drop_overlapping<kCompareClasses, kTest, kRows>(arguments, rows, others, 0, count, alive);
+}
+
+/// Whether a box overlaps none of the shared boxes from `begin` to `end`. It meets no further one
+/// once it overlaps one.
+template <NmsTest kTest>
+__device__ __forceinline__ bool overlaps_none(const NmsArguments& arguments, const NmsBox& box,
+                                              const SharedBoxes& others, int begin, int end) {
+  int i = begin;
+  if (kTest == NmsTest::fast && !box.careful) {
+    const auto overlaps_one = [&](int other) {
+      return margin_with(arguments, box, others.at(other), others.area_at(other)) < 0.0f;
+    };
+    constexpr int kUnrolled = 4;
+#pragma unroll 1
+    for (; i + kUnrolled <= end; i += kUnrolled) {
+#pragma unroll
+      for (int j = 0; j < kUnrolled; ++j) {
+        if (overlaps_one(i + j)) return false;
+      }
+    }
+#pragma unroll 1
+    for (; i < end; ++i) {
+      if (overlaps_one(i)) return false;
+    }
+    return true;
+  }
+#pragma unroll 1
+  for (; i < end; ++i) {
+    if (overlaps<kTest>(arguments, box, others, i)) return false;
+  }
+  return true;
 }
 
 }  // namespace cudet::device
