@@ -1,20 +1,24 @@
 // NMS of up to 1024 candidates an image by one block: one launch for the whole batch.
 //
 // Floor      bytes: a box 16 + 4 (+ class), a kept box the same again: 20 KB for 1000 boxes,
-//            nothing. Exact greedy suppression must test each kept box against the boxes of its
-//            class that are still alive after it: for 1000 boxes of one class 67,000 pairs
-//            (clustered) to 479,000 (nearly all kept).
-// This       reads scores and boxes once, sorts in registers, and tests, besides those pairs, the
-//            64 * 63 / 2 pairs inside each tile. With classes a second sort brings the boxes of a
-//            class together, so that pairs of different classes meet in one tile at most. Barriers:
-//            10 a sort, 3 to 5 before and after, and one a tile whose last class goes on in the
-//            next tile.
+//            nothing. Exact greedy suppression must test each box against the kept ones before it
+//            in its class, until one suppresses it: for 1000 boxes of one class 21,000 pairs
+//            (clustered) to 475,000 (nearly all kept).
+// This       reads scores and boxes once, sorts in registers, and tests those pairs and hardly any
+//            other; docs/performance.md has the counts. With classes a second sort brings the boxes
+//            of a class together. Barriers: 5 a sort, 3 to 4 before and after, and one a tile of
+//            the class that has most tiles.
 //
 // Warp w owns the 64 sorted boxes of tile w, two a lane, so that whether a box is alive never
-// leaves its thread. First every warp finds which boxes of its tile overlap which. Then tile after
-// tile (1) its warp resolves it and publishes what it keeps, (2) every thread tests its later boxes
-// against that. There are two buffers for kept boxes: a tile's warp may fill one while slower warps
-// still read the other.
+// leaves its thread. A tile is settled by its warp as soon as its boxes have met all kept ones of
+// earlier tiles: classes that begin in the tile at once, in all tiles at the same time, and the
+// first class, if it has come over from an earlier tile, when that has been settled, a step for
+// each tile between. What a tile keeps of a class that goes on it moves to the start of the class's
+// boxes in shared memory, which nobody else reads any more, and in the next step all later tiles
+// of the class test what they have left against it.
+//
+// Where few boxes of a tile are kept, pairs are tested one kept box after the other, and where most
+// are, as seen in the last tile, all pairs of a tile at once, a few tiles ahead.
 #pragma once
 
 #include "device/bitonic_sort.cuh"
