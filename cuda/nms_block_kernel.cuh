@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
   CUDET_SHARED_ARRAY(float4, corners, kBoxes);
   CUDET_SHARED_ARRAY(float4, areas, (kSharedAreas<kTest, kBoxes>));
   CUDET_SHARED_ARRAY(std::int64_t, classes, kClassAware ? kBoxes : 1);
-  CUDET_SHARED_ARRAY(unsigned, elements, kBoxes);
+  CUDET_SHARED_ARRAY(unsigned, elements, kBoxes);  // by rank
   CUDET_SHARED_ARRAY(std::uint16_t, places, kBoxes / 2);
   CUDET_SHARED_ARRAY(KeptRun, kept_runs, kTiles);
   CUDET_SHARED_ARRAY(unsigned, kept_ranks, kBoxes / 32);
@@ -269,7 +269,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
     if (!runs.whole) continue;
     left = __popc(__ballot_sync(kFullWarp, alive[0])) + __popc(__ballot_sync(kFullWarp, alive[1]));
     if (pairs_known || one_row) continue;
-    if (others.dense && 8 * left >= 7 * kTile && step / 4 >= (first_run_step - 1) / 4) {
+    if (!kClassAware && others.dense && 8 * left >= 7 * kTile && step / 4 >= (first_run_step - 1) / 4) {
       // Not long before they are needed, and for four tiles at a time: an SM has four schedulers.
       test_pairs_of_tile<kTest>(arguments, box, alive, tile_boxes, earlier);
       pairs_known = true;
@@ -279,11 +279,10 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
     }
   }
 
-  // Without classes positions are ranks, and the shared elements are still in that order.
   unsigned element[2];
 #pragma unroll
   for (int k = 0; k < 2; ++k)
-    element[k] = kClassAware ? mine[k].element : elements[mine[k].rank];
+    element[k] = elements[mine[k].rank];
 
   // Slots follow the order by score.
   const NmsImage image = locate_image(arguments, blockIdx.x);  // again: fewer registers until here
