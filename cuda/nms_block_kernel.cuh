@@ -17,8 +17,9 @@
 // boxes in shared memory, which nobody else reads any more, and in the next step all later tiles
 // of the class test what they have left against it.
 //
-// Where few boxes of a tile are kept, pairs are tested one kept box after the other, and where most
-// are, as seen in the last tile, all pairs of a tile at once, a few tiles ahead.
+// Pairs are tested one kept box after the other. Without classes, where most boxes of the last tile
+// were kept, all pairs of a tile are tested at once instead, a few tiles ahead. (With classes, that
+// would take more registers than there are.)
 #pragma once
 
 #include "device/bitonic_sort.cuh"
@@ -269,7 +270,8 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
     if (!runs.whole) continue;
     left = __popc(__ballot_sync(kFullWarp, alive[0])) + __popc(__ballot_sync(kFullWarp, alive[1]));
     if (pairs_known || one_row) continue;
-    if (!kClassAware && others.dense && 8 * left >= 7 * kTile && step / 4 >= (first_run_step - 1) / 4) {
+    if (!kClassAware && others.dense && 8 * left >= 7 * kTile &&
+        step / 4 >= (first_run_step - 1) / 4) {
       // Not long before they are needed, and for four tiles at a time: an SM has four schedulers.
       test_pairs_of_tile<kTest>(arguments, box, alive, tile_boxes, earlier);
       pairs_known = true;
