@@ -39,8 +39,10 @@ class GroupGradients {
       if (output_.grad_weight.present() || recomputes_) buffers_.load_x(input_.x, b, of_x, 0);
       for (std::size_t copy = 0; copy < copies; ++copy) {
         const ChannelGroup group = groups_.of_y(number, static_cast<std::int64_t>(copy));
-        buffers_.load_weights(input_.weight, group);
-        if (recomputes_) buffers_.convolve(shape_.oh);
+        buffers_.load_weights(input_.weight, recomputes_ ? input_.bias : Tensor(), group);
+        if (recomputes_) {
+          buffers_.convolve(shape_.oh, buffers_.output_row(0), buffers_.output_step());
+        }
         load_gradients(b, group, bias_sums_.data() + copy * lanes);
         if (output_.grad_weight.present()) {
           buffers_.correlate(weight_sums_.data() + copy * weights);
@@ -66,11 +68,7 @@ class GroupGradients {
       if (options_.activation == Activation::none) {
         load_row(input_.grad_output, y_, b, group, i, row);
       } else {
-        if (recomputes_) {
-          add_bias(input_.bias, group, row, count);
-        } else {
-          load_row(input_.pre_activation, y_, b, group, i, row);
-        }
+        if (!recomputes_) load_row(input_.pre_activation, y_, b, group, i, row);
         load_row(input_.grad_output, y_, b, group, i, gradient_.data());
         for (std::int64_t k = 0; k < count; ++k) {
           const double slope = reference::activation_slope(options_.activation, negative_slope,
