@@ -8,6 +8,8 @@
 namespace cudet::cpu {
 namespace {
 
+constexpr float kZeros[kSlab] = {};
+
 /// Numbers of `places`, and of what loops read beyond the last one.
 std::size_t padded_size(std::int64_t places, std::int64_t row_places, int lanes) {
   return static_cast<std::size_t>((places + kStripOutputs * row_places + kDepthwiseRoom) * lanes);
@@ -128,7 +130,7 @@ LineBuffers::LineBuffers(const DepthwiseLines& lines, int lanes)
                  [this](const TapPlace& tap) { return x_offset(tap); });
   for (const TapRun& strip : lines_.strips) {
     strips_.push_back({offsets_[static_cast<std::size_t>(strip.first)],
-                       static_cast<int>(strip.first), strip.taps});
+                       static_cast<int>(strip.first), strip.taps, 0});
   }
 }
 
@@ -173,6 +175,10 @@ void LineBuffers::load_plane(const float* plane, std::int64_t first_row) {
                            columns.count};
     (shape.stride_w == 1 ? loops.copy : loops.copy_even)(copy);
   }
+  // What mostly comes next, while sums are computed.
+  const float* const next = plane + shape.h * shape.w;
+  for (std::int64_t place = 0; place < std::min<std::int64_t>(shape.h * shape.w, 8192); place += 16)
+    __builtin_prefetch(next + place);
 }
 
 void LineBuffers::load_rows(const Tensor& x, std::int64_t b, const ChannelGroup& group,
@@ -301,7 +307,7 @@ void LineBuffers::convolve_gradients(bool accumulate) {
       if (last.phase != f) continue;
       const std::int64_t place = (lines_.margin_rows - last.row) * gradient_places_ +
                                  (lines_.margin_columns - last.column);
-      strips.push_back({place * lanes_, strip.first, strip.taps});
+      strips.push_back({place * lanes_, strip.first, strip.taps, 0});
     }
     const auto count = static_cast<int>(strips.size());
     const auto taps = static_cast<int>(lines_.taps.size());
@@ -310,13 +316,13 @@ void LineBuffers::convolve_gradients(bool accumulate) {
     float* const to = grad_x_.data() + f * gradient_phase_places() * lanes_;
     if (lanes_ == 1) {
       loops.convolve(gradients_.data(), of, lines_.phase_rows, lines_.row_places,
-                     {nullptr, accumulate, to, lines_.row_places});
+                     {kZeros, accumulate, to, lines_.row_places});
       continue;
     }
     for (std::int64_t i = 0; i < lines_.phase_rows; ++i) {
       loops.convolve_slabs(gradients_.data() + i * gradient_places_ * kSlab, of, lines_.row_places,
                            1, kSlab,
-                           {nullptr, accumulate, to + i * lines_.row_places * kSlab, kSlab});
+                           {kZeros, accumulate, to + i * lines_.row_places * kSlab, kSlab});
     }
   }
 }

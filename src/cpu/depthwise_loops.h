@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 namespace cudet::cpu {
@@ -29,6 +30,7 @@ struct DepthwiseStrip {
   std::int64_t offset;  ///< of what its first tap reads, in numbers
   int first;            ///< number of its first tap
   int taps;             ///< 1 to kStripTaps
+  std::int64_t column;  ///< of x, of what its first tap reads; for convolve_edge() alone
 };
 
 struct DepthwiseStrips {
@@ -39,9 +41,15 @@ struct DepthwiseStrips {
   int taps;              ///< of all strips
 };
 
+/// Columns of x at an edge: those from `left` on are read, `stride` from one output to the next,
+/// and those exist that are 0 to columns - 1.
+struct DepthwiseEdge {
+  std::int64_t left, stride, columns;
+};
+
 /// Outputs and what their sums begin with.
 struct DepthwiseSums {
-  const float* start;  ///< one number, or one of each channel of the slabs; null for 0
+  const float* start;  ///< one number, or one of each channel of the slabs
   bool accumulate;     ///< they begin with what the outputs are; `start` is not looked at
   float* y;
   std::int64_t step;  ///< from one row (nchw) or place (nhwc) to the next
@@ -78,6 +86,12 @@ struct DepthwiseLoops {
   /// than the outputs is written.
   void (*convolve_slabs)(const float* x, const DepthwiseStrips& strips, std::int64_t places,
                          std::int64_t slabs, int lanes, const DepthwiseSums& sums);
+
+  /// The same for up to kStripOutputs places, without the products with columns that do not exist;
+  /// reads no more than it needs.
+  void (*convolve_edge)(const float* x, const DepthwiseStrips& strips, const DepthwiseEdge& edge,
+                        std::int64_t places, std::int64_t slabs, int lanes,
+                        const DepthwiseSums& sums);
 
   /// sums[tap] += sum over the places of g[place] * x[offset + place], of lines that hold a whole
   /// image, row after row: a place is one number (nchw) or a slab (nhwc); g is 0 beyond the last

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <vector>
 
 namespace cudet::cpu {
@@ -46,15 +47,15 @@ class PixelTaps {
   const float* weights() const { return weights_.data(); }
   const float* bias() const { return bias_.data(); }
 
-  /// Those of each row of taps, one after the other; rows of taps are `row_step` numbers apart and
-  /// places `place_step`.
-  std::vector<DepthwiseStrip> strips(std::int64_t row_step, std::int64_t place_step) const {
+  /// The strips of each row of taps, one row after the other.
+  std::vector<DepthwiseStrip> strips() const {
     std::vector<DepthwiseStrip> strips;
     int first = 0;
     for (std::int64_t p = 0; p < shape_.kernel_h; ++p) {
       for (const TapRun& run : runs_) {
-        const std::int64_t offset = p * row_step + run.first * shape_.dilation_w * place_step;
-        strips.push_back({offset, first, run.taps});
+        const std::int64_t column = run.first * shape_.dilation_w;
+        const std::int64_t place = p * shape_.dilation_h * shape_.w + column;
+        strips.push_back({place * shape_.c, first, run.taps, column});
         first += run.taps;
       }
     }
@@ -82,90 +83,75 @@ class PixelRows {
         taps_(taps),
         epilogue_(shape, options, input, output),
         window_((kStripOutputs - 1) * shape.stride_w + (shape.kernel_w - 1) * shape.dilation_w + 1),
-        place_numbers_(taps.slabs() * kSlab),
-        in_x_(taps.strips(shape.dilation_h * shape.w * shape.c, shape.c)),
-        in_copy_(taps.strips(window_ * place_numbers_, place_numbers_)),
-        copy_(static_cast<std::size_t>(shape.kernel_h * window_ * place_numbers_)) {}
+        strips_(taps.strips()) {
+    // What a block of outputs reads of them, and their weights, stay in the first-level cache.
+    constexpr std::int64_t kNumbers = 1 << 13;
+    slabs_at_once_ =
+        std::max<std::int64_t>(1, kNumbers / kSlab / (shape.kernel_h * window_ + taps.taps()));
+  }
 
-  void run(std::int64_t b, std::int64_t i) {
-    rows_ = tap_rows(i);
-    for (std::int64_t j = 0; j < shape_.ow;) {
-      const std::int64_t inside = blocks_inside(b, i, j);
-      const std::int64_t blocks = std::max<std::int64_t>(inside, 1);
-      const std::int64_t places = std::min(shape_.ow - j, blocks * kStripOutputs);
-      const std::int64_t first = ((b * shape_.oh + i) * shape_.ow + j) * shape_.c;
-      if (inside > 0) {
-        convolve(x_ + x_index(b, top(i), left(j)), in_x_, shape_.c, places, first);
-      } else {
-        load_copy(b, i, j);
-        convolve(copy_.data(), in_copy_, place_numbers_, places, first);
-      }
-      j += places;
+  /// Output rows `begin` to `end` - 1 of image b.
+  void run(std::int64_t b, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t slab = 0; slab < taps_.slabs(); slab += slabs_at_once_) {
+      for (std::int64_t i = begin; i < end; ++i)
+        run(b, i, slab, std::min(slabs_at_once_, taps_.slabs() - slab));
     }
     const std::int64_t row = shape_.ow * shape_.c;
-    epilogue_.run_in_place((b * shape_.oh + i) * row, row);
+    epilogue_.run_in_place((b * shape_.oh + begin) * row, (end - begin) * row);
   }
 
  private:
-  std::int64_t top(std::int64_t i) const { return i * shape_.stride_h - shape_.pad_top; }
-  std::int64_t left(std::int64_t j) const { return j * shape_.stride_w - shape_.pad_left; }
-  std::int64_t x_index(std::int64_t b, std::int64_t row, std::int64_t column) const {
-    return ((b * shape_.h + row) * shape_.w + column) * shape_.c;
-  }
-
   /// Rows of taps that do not read padding: `begin` to `end` - 1.
   struct TapRows {
     std::int64_t begin, end;
   };
   TapRows tap_rows(std::int64_t i) const {
     TapRows rows = {0, shape_.kernel_h};
-    while (rows.begin < rows.end && top(i) + rows.begin * shape_.dilation_h < 0)
+    while (rows.begin < rows.end && reference::row_of(shape_, i, rows.begin) < 0)
       ++rows.begin;
-    while (rows.end > rows.begin && top(i) + (rows.end - 1) * shape_.dilation_h >= shape_.h)
+    while (rows.end > rows.begin && reference::row_of(shape_, i, rows.end - 1) >= shape_.h)
       --rows.end;
     return rows;
   }
 
-  /// How many blocks of outputs from column j on read columns of x alone, and nothing behind its
-  /// last element in the place of channels that there are not.
-  std::int64_t blocks_inside(std::int64_t b, std::int64_t i, std::int64_t j) const {
-    if (left(j) < 0 || rows_.begin == rows_.end) return 0;
-    const std::int64_t last_row = top(i) + (rows_.end - 1) * shape_.dilation_h;
-    const std::int64_t row = b * shape_.h + last_row;
-    const std::int64_t missing = (place_numbers_ - 1) / shape_.c;  // places after the last one
-    const std::int64_t places = shape_.n * shape_.h * shape_.w - missing - row * shape_.w;
-    const std::int64_t room = std::min(shape_.w, places) - left(j) - window_;
-    return room < 0 ? 0 : room / (kStripOutputs * shape_.stride_w) + 1;
-  }
-
-  /// Copies what a block of outputs from column j on reads, with zeros for the padding.
-  void load_copy(std::int64_t b, std::int64_t i, std::int64_t j) {
-    const std::int64_t begin = std::clamp<std::int64_t>(-left(j), 0, window_);
-    const std::int64_t end = std::clamp<std::int64_t>(shape_.w - left(j), begin, window_);
-    for (std::int64_t p = rows_.begin; p < rows_.end; ++p) {
-      float* const to = copy_.data() + p * window_ * place_numbers_;
-      std::fill_n(to, begin * place_numbers_, 0.0f);
-      std::fill_n(to + end * place_numbers_, (window_ - end) * place_numbers_, 0.0f);
-      if (begin == end) continue;
-      const float* const from = x_ + x_index(b, top(i) + p * shape_.dilation_h, left(j) + begin);
-      if (place_numbers_ == shape_.c) {
-        std::copy_n(from, (end - begin) * shape_.c, to + begin * shape_.c);
-        continue;
+  void run(std::int64_t b, std::int64_t i, std::int64_t slab, std::int64_t slabs) {
+    rows_ = tap_rows(i);
+    const DepthwiseLoops& loops = depthwise_loops();
+    const std::int64_t channel = slab * kSlab;
+    const int lanes = slab + slabs == taps_.slabs() ? taps_.last_lanes() : kSlab;
+    const std::int64_t of_row = taps_.strips_of_row();
+    const DepthwiseStrips strips = {
+        strips_.data() + rows_.begin * of_row, static_cast<int>((rows_.end - rows_.begin) * of_row),
+        shape_.stride_w * shape_.c, taps_.weights() + channel * taps_.taps(), taps_.taps()};
+    for (std::int64_t j = 0; j < shape_.ow;) {
+      const std::int64_t left = reference::column_of(shape_, j, 0);
+      // Where it lies before the image, nothing is read of what is there.
+      const std::int64_t row = b * shape_.h + reference::row_of(shape_, i, 0);
+      const float* const x = x_ + (row * shape_.w + left) * shape_.c + channel;
+      float* const y = y_ + ((b * shape_.oh + i) * shape_.ow + j) * shape_.c + channel;
+      const DepthwiseSums sums = {taps_.bias() + channel, false, y, shape_.c};
+      const std::int64_t inside = blocks_inside(b, i, left);
+      const std::int64_t blocks = std::max<std::int64_t>(inside, 1);
+      const std::int64_t places = std::min(shape_.ow - j, blocks * kStripOutputs);
+      if (inside > 0) {
+        loops.convolve_slabs(x, strips, places, slabs, lanes, sums);
+      } else {
+        loops.convolve_edge(x, strips, {left, shape_.stride_w, shape_.w}, places, slabs, lanes,
+                            sums);
       }
-      for (std::int64_t place = begin; place < end; ++place)
-        std::copy_n(from + (place - begin) * shape_.c, shape_.c, to + place * place_numbers_);
+      j += places;
     }
   }
 
-  /// `places` outputs from number `first` on; what the first reads begins at `from`.
-  void convolve(const float* from, const std::vector<DepthwiseStrip>& strips,
-                std::int64_t place_step, std::int64_t places, std::int64_t first) {
-    const std::int64_t of_row = taps_.strips_of_row();
-    const DepthwiseStrips of_rows = {strips.data() + rows_.begin * of_row,
-                                     static_cast<int>((rows_.end - rows_.begin) * of_row),
-                                     shape_.stride_w * place_step, taps_.weights(), taps_.taps()};
-    depthwise_loops().convolve_slabs(from, of_rows, places, taps_.slabs(), taps_.last_lanes(),
-                                     {taps_.bias(), false, y_ + first, shape_.c});
+  /// How many blocks of outputs whose window begins at column `left` read columns of x alone, and
+  /// nothing behind its last element in the place of channels that there are not.
+  std::int64_t blocks_inside(std::int64_t b, std::int64_t i, std::int64_t left) const {
+    if (left < 0 || rows_.begin == rows_.end) return 0;
+    const std::int64_t row = b * shape_.h + reference::row_of(shape_, i, rows_.end - 1);
+    const std::int64_t missing = (taps_.slabs() * kSlab - 1) / shape_.c;  // places after the last
+    const std::int64_t places = shape_.n * shape_.h * shape_.w - missing - row * shape_.w;
+    const std::int64_t room = std::min(shape_.w, places) - left - window_;
+    return room < 0 ? 0 : room / (kStripOutputs * shape_.stride_w) + 1;
   }
 
   const DepthwiseConvShape& shape_;
@@ -173,12 +159,10 @@ class PixelRows {
   float* y_;
   const PixelTaps& taps_;
   DepthwiseEpilogue epilogue_;
-  std::int64_t window_;         ///< places that a block of outputs reads in a row
-  std::int64_t place_numbers_;  ///< of a place in a copy: whole slabs
-  TapRows rows_ = {0, 0};       ///< of the output row
-  std::vector<DepthwiseStrip> in_x_;
-  std::vector<DepthwiseStrip> in_copy_;
-  std::vector<float> copy_;  ///< what the taps of a block of outputs read
+  std::int64_t window_;  ///< columns that a block of outputs reads
+  std::vector<DepthwiseStrip> strips_;
+  std::int64_t slabs_at_once_;
+  TapRows rows_ = {0, 0};  ///< of the output row
 };
 
 }  // namespace
@@ -192,12 +176,19 @@ void convolve_pixels(const DepthwiseConvShape& shape, const DepthwiseConvOptions
                      const DepthwiseConvInput& input, const DepthwiseConvOutput& output,
                      int threads) {
   const PixelTaps taps(shape, input);
-  const std::int64_t rows = shape.n * shape.oh;
-  parallel_for(threads, rows, stretch_of(rows, threads), [&](std::int64_t begin, std::int64_t end) {
-    PixelRows of_stretch(shape, options, input, output, taps);
-    for (std::int64_t row = begin; row < end; ++row)
-      of_stretch.run(row / shape.oh, row % shape.oh);
-  });
+  // Of the rows that the output rows of a band read, most are read by several.
+  const std::int64_t rows =
+      std::min<std::int64_t>(shape.oh, getenv("BAND") ? atol(getenv("BAND")) : 1);
+  const std::int64_t bands = (shape.oh + rows - 1) / rows;
+  const std::int64_t items = shape.n * bands;
+  parallel_for(threads, items, stretch_of(items, threads),
+               [&](std::int64_t begin, std::int64_t end) {
+                 PixelRows of_stretch(shape, options, input, output, taps);
+                 for (std::int64_t item = begin; item < end; ++item) {
+                   const std::int64_t row = item % bands * rows;
+                   of_stretch.run(item / bands, row, std::min(row + rows, shape.oh));
+                 }
+               });
 }
 
 }  // namespace cudet::cpu
