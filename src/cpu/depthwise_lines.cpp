@@ -10,6 +10,9 @@ namespace {
 
 constexpr float kZeros[kSlab] = {};
 
+/// Lines have zeros where there are no columns.
+constexpr DepthwiseColumns kEverywhere = {0, 0, 0, 1, 1};
+
 /// Numbers of `places`, and of what loops read beyond the last one.
 std::size_t padded_size(std::int64_t places, std::int64_t row_places, int lanes) {
   return static_cast<std::size_t>((places + kStripOutputs * row_places + kDepthwiseRoom) * lanes);
@@ -238,8 +241,8 @@ void LineBuffers::convolve(std::int64_t rows, float* y, std::int64_t step) const
   }
   const DepthwiseStrips of = {strips_.data(), strips, kSlab, weights_.data(), taps};
   for (std::int64_t i = 0; i < rows; ++i) {
-    loops.convolve_slabs(x_.data() + i * lines_.row_places * kSlab, of, lines_.shape.ow, 1, kSlab,
-                         {start_, false, y + i * step, kSlab});
+    loops.convolve_slabs(x_.data() + i * lines_.row_places * kSlab, of, kEverywhere,
+                         lines_.shape.ow, 1, kSlab, {start_, false, y + i * step, kSlab});
   }
 }
 
@@ -320,8 +323,8 @@ void LineBuffers::convolve_gradients(bool accumulate) {
       continue;
     }
     for (std::int64_t i = 0; i < lines_.phase_rows; ++i) {
-      loops.convolve_slabs(gradients_.data() + i * gradient_places_ * kSlab, of, lines_.row_places,
-                           1, kSlab,
+      loops.convolve_slabs(gradients_.data() + i * gradient_places_ * kSlab, of, kEverywhere,
+                           lines_.row_places, 1, kSlab,
                            {kZeros, accumulate, to + i * lines_.row_places * kSlab, kSlab});
     }
   }

@@ -6,6 +6,7 @@
 // direction there are vectors, of neighbouring columns (nchw) or of neighbouring channels (nhwc).
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -20,7 +21,7 @@ inline constexpr int kSlab = 16;
 /// it is left open.
 inline constexpr std::int64_t kDepthwiseRoom = 128;
 
-/// The most taps of a strip, and the most outputs along it that a block has.
+/// The most taps of a strip, and the most rows of outputs along it that a block has.
 inline constexpr int kStripTaps = 7;
 inline constexpr int kStripOutputs = 8;
 
@@ -30,7 +31,7 @@ struct DepthwiseStrip {
   std::int64_t offset;  ///< of what its first tap reads, in numbers
   int first;            ///< number of its first tap
   int taps;             ///< 1 to kStripTaps
-  std::int64_t column;  ///< of x, of what its first tap reads; for convolve_edge() alone
+  std::int64_t column;  ///< of x, of what its first tap reads, from DepthwiseColumns::left on
 };
 
 struct DepthwiseStrips {
@@ -41,10 +42,12 @@ struct DepthwiseStrips {
   int taps;              ///< of all strips
 };
 
-/// Columns of x at an edge: those from `left` on are read, `stride` from one output to the next,
-/// and those exist that are 0 to columns - 1.
-struct DepthwiseEdge {
-  std::int64_t left, stride, columns;
+/// Columns of x that outputs in a row read: the first those from `left` on, `reach` of them, and
+/// each one from `stride` further on. `existing` exist, the others are 0; of those before `whole`
+/// all channels of the slabs may be read.
+struct DepthwiseColumns {
+  std::int64_t left, stride, reach;
+  std::int64_t existing, whole;
 };
 
 /// Outputs and what their sums begin with.
@@ -81,17 +84,12 @@ struct DepthwiseLoops {
                    std::int64_t columns, const DepthwiseSums& sums);
 
   /// y[place, channel] = sum of weight[slab, first + t, channel]
-  /// x[offset + (place + t) step + channel] for the channels of `slabs` slabs, of which the last
-  /// has `lanes`; of x it reads all of it. Reads up to a multiple of kStripOutputs places; no more
-  /// than the outputs is written.
-  void (*convolve_slabs)(const float* x, const DepthwiseStrips& strips, std::int64_t places,
-                         std::int64_t slabs, int lanes, const DepthwiseSums& sums);
-
-  /// The same for up to kStripOutputs places, without the products with columns that do not exist;
-  /// reads no more than it needs.
-  void (*convolve_edge)(const float* x, const DepthwiseStrips& strips, const DepthwiseEdge& edge,
-                        std::int64_t places, std::int64_t slabs, int lanes,
-                        const DepthwiseSums& sums);
+  /// x[offset + (place + t) step + channel] over those t whose column exists, for the channels of
+  /// `slabs` slabs, of which the last has `lanes`. Reads and writes no more than it needs, but of
+  /// whole columns all of the slabs.
+  void (*convolve_slabs)(const float* x, const DepthwiseStrips& strips,
+                         const DepthwiseColumns& columns, std::int64_t places, std::int64_t slabs,
+                         int lanes, const DepthwiseSums& sums);
 
   /// sums[tap] += sum over the places of g[place] * x[offset + place], of lines that hold a whole
   /// image, row after row: a place is one number (nchw) or a slab (nhwc); g is 0 beyond the last

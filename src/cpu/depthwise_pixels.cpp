@@ -82,12 +82,14 @@ class PixelRows {
         y_(output.y.data_as<float>()),
         taps_(taps),
         epilogue_(shape, options, input, output),
-        window_((kStripOutputs - 1) * shape.stride_w + (shape.kernel_w - 1) * shape.dilation_w + 1),
+        reach_((shape.kernel_w - 1) * shape.dilation_w + 1),
         strips_(taps.strips()) {
     // What a block of outputs reads of them, and their weights, stay in the first-level cache.
     constexpr std::int64_t kNumbers = 1 << 13;
+    constexpr std::int64_t kPlaces = 8;
+    const std::int64_t columns = kPlaces * shape.stride_w + reach_;
     slabs_at_once_ =
-        std::max<std::int64_t>(1, kNumbers / kSlab / (shape.kernel_h * window_ + taps.taps()));
+        std::max<std::int64_t>(1, kNumbers / kSlab / (shape.kernel_h * columns + taps.taps()));
   }
 
   /// Output rows `begin` to `end` - 1 of image b.
@@ -116,42 +118,26 @@ class PixelRows {
 
   void run(std::int64_t b, std::int64_t i, std::int64_t slab, std::int64_t slabs) {
     rows_ = tap_rows(i);
-    const DepthwiseLoops& loops = depthwise_loops();
     const std::int64_t channel = slab * kSlab;
     const int lanes = slab + slabs == taps_.slabs() ? taps_.last_lanes() : kSlab;
     const std::int64_t of_row = taps_.strips_of_row();
     const DepthwiseStrips strips = {
         strips_.data() + rows_.begin * of_row, static_cast<int>((rows_.end - rows_.begin) * of_row),
         shape_.stride_w * shape_.c, taps_.weights() + channel * taps_.taps(), taps_.taps()};
-    for (std::int64_t j = 0; j < shape_.ow;) {
-      const std::int64_t left = reference::column_of(shape_, j, 0);
-      // Where it lies before the image, nothing is read of what is there.
-      const std::int64_t row = b * shape_.h + reference::row_of(shape_, i, 0);
-      const float* const x = x_ + (row * shape_.w + left) * shape_.c + channel;
-      float* const y = y_ + ((b * shape_.oh + i) * shape_.ow + j) * shape_.c + channel;
-      const DepthwiseSums sums = {taps_.bias() + channel, false, y, shape_.c};
-      const std::int64_t inside = blocks_inside(b, i, left);
-      const std::int64_t blocks = std::max<std::int64_t>(inside, 1);
-      const std::int64_t places = std::min(shape_.ow - j, blocks * kStripOutputs);
-      if (inside > 0) {
-        loops.convolve_slabs(x, strips, places, slabs, lanes, sums);
-      } else {
-        loops.convolve_edge(x, strips, {left, shape_.stride_w, shape_.w}, places, slabs, lanes,
-                            sums);
-      }
-      j += places;
-    }
-  }
-
-  /// How many blocks of outputs whose window begins at column `left` read columns of x alone, and
-  /// nothing behind its last element in the place of channels that there are not.
-  std::int64_t blocks_inside(std::int64_t b, std::int64_t i, std::int64_t left) const {
-    if (left < 0 || rows_.begin == rows_.end) return 0;
-    const std::int64_t row = b * shape_.h + reference::row_of(shape_, i, rows_.end - 1);
-    const std::int64_t missing = (taps_.slabs() * kSlab - 1) / shape_.c;  // places after the last
-    const std::int64_t places = shape_.n * shape_.h * shape_.w - missing - row * shape_.w;
-    const std::int64_t room = std::min(shape_.w, places) - left - window_;
-    return room < 0 ? 0 : room / (kStripOutputs * shape_.stride_w) + 1;
+    const std::int64_t top = b * shape_.h + reference::row_of(shape_, i, 0);
+    const std::int64_t left = reference::column_of(shape_, 0, 0);
+    const std::int64_t first = (b * shape_.oh + i) * shape_.ow;
+    // Nothing is read behind the last element in the place of channels that there are not.
+    const std::int64_t missing = (taps_.slabs() * kSlab - 1) / shape_.c;
+    const std::int64_t behind =
+        shape_.n * shape_.h * shape_.w - (top + (rows_.end - 1) * shape_.dilation_h) * shape_.w;
+    const DepthwiseColumns columns = {left, shape_.stride_w, reach_, shape_.w,
+                                      std::min(shape_.w, behind - missing)};
+    // May lie before x, where it is not read.
+    const float* const x = x_ + (top * shape_.w + left) * shape_.c + channel;
+    depthwise_loops().convolve_slabs(
+        x, strips, columns, shape_.ow, slabs, lanes,
+        {taps_.bias() + channel, false, y_ + first * shape_.c + channel, shape_.c});
   }
 
   const DepthwiseConvShape& shape_;
@@ -159,7 +145,7 @@ class PixelRows {
   float* y_;
   const PixelTaps& taps_;
   DepthwiseEpilogue epilogue_;
-  std::int64_t window_;  ///< columns that a block of outputs reads
+  std::int64_t reach_;  ///< columns that an output reads
   std::vector<DepthwiseStrip> strips_;
   std::int64_t slabs_at_once_;
   TapRows rows_ = {0, 0};  ///< of the output row
