@@ -9,6 +9,7 @@ set(cudet_host_sources
     src/cpu/box_columns.cpp
     src/cpu/box_loops_generic.cpp
     src/cpu/box_loops_x86_64_v3.cpp
+    src/cpu/box_losses.cpp
     src/cpu/depthwise_conv.cpp
     src/cpu/depthwise_conv_backward.cpp
     src/cpu/depthwise_image.cpp

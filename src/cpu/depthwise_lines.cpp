@@ -178,10 +178,6 @@ void LineBuffers::load_plane(const float* plane, std::int64_t first_row) {
                            columns.count};
     (shape.stride_w == 1 ? loops.copy : loops.copy_even)(copy);
   }
-  // What mostly comes next, while sums are computed.
-  const float* const next = plane + shape.h * shape.w;
-  for (std::int64_t place = 0; place < std::min<std::int64_t>(shape.h * shape.w, 8192); place += 16)
-    __builtin_prefetch(next + place);
 }
 
 void LineBuffers::load_rows(const Tensor& x, std::int64_t b, const ChannelGroup& group,

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <vector>
 
 namespace cudet::cpu {
@@ -92,14 +91,13 @@ class PixelRows {
         std::max<std::int64_t>(1, kNumbers / kSlab / (shape.kernel_h * columns + taps.taps()));
   }
 
-  /// Output rows `begin` to `end` - 1 of image b.
-  void run(std::int64_t b, std::int64_t begin, std::int64_t end) {
-    for (std::int64_t slab = 0; slab < taps_.slabs(); slab += slabs_at_once_) {
-      for (std::int64_t i = begin; i < end; ++i)
-        run(b, i, slab, std::min(slabs_at_once_, taps_.slabs() - slab));
-    }
+  /// Output row i of image b.
+  void run(std::int64_t b, std::int64_t i) {
+    rows_ = tap_rows(i);
+    for (std::int64_t slab = 0; slab < taps_.slabs(); slab += slabs_at_once_)
+      convolve(b, i, slab, std::min(slabs_at_once_, taps_.slabs() - slab));
     const std::int64_t row = shape_.ow * shape_.c;
-    epilogue_.run_in_place((b * shape_.oh + begin) * row, (end - begin) * row);
+    epilogue_.run_in_place((b * shape_.oh + i) * row, row);
   }
 
  private:
@@ -116,8 +114,7 @@ class PixelRows {
     return rows;
   }
 
-  void run(std::int64_t b, std::int64_t i, std::int64_t slab, std::int64_t slabs) {
-    rows_ = tap_rows(i);
+  void convolve(std::int64_t b, std::int64_t i, std::int64_t slab, std::int64_t slabs) {
     const std::int64_t channel = slab * kSlab;
     const int lanes = slab + slabs == taps_.slabs() ? taps_.last_lanes() : kSlab;
     const std::int64_t of_row = taps_.strips_of_row();
@@ -162,19 +159,12 @@ void convolve_pixels(const DepthwiseConvShape& shape, const DepthwiseConvOptions
                      const DepthwiseConvInput& input, const DepthwiseConvOutput& output,
                      int threads) {
   const PixelTaps taps(shape, input);
-  // Of the rows that the output rows of a band read, most are read by several.
-  const std::int64_t rows =
-      std::min<std::int64_t>(shape.oh, getenv("BAND") ? atol(getenv("BAND")) : 1);
-  const std::int64_t bands = (shape.oh + rows - 1) / rows;
-  const std::int64_t items = shape.n * bands;
-  parallel_for(threads, items, stretch_of(items, threads),
-               [&](std::int64_t begin, std::int64_t end) {
-                 PixelRows of_stretch(shape, options, input, output, taps);
-                 for (std::int64_t item = begin; item < end; ++item) {
-                   const std::int64_t row = item % bands * rows;
-                   of_stretch.run(item / bands, row, std::min(row + rows, shape.oh));
-                 }
-               });
+  const std::int64_t rows = shape.n * shape.oh;
+  parallel_for(threads, rows, stretch_of(rows, threads), [&](std::int64_t begin, std::int64_t end) {
+    PixelRows of_stretch(shape, options, input, output, taps);
+    for (std::int64_t row = begin; row < end; ++row)
+      of_stretch.run(row / shape.oh, row % shape.oh);
+  });
 }
 
 }  // namespace cudet::cpu
