@@ -279,18 +279,13 @@ void LineBuffers::correlate_tap_by_tap(double* sums) const {
   }
 }
 
-void LineBuffers::convolve_gradients(bool accumulate) {
-  const DepthwiseLoops& loops = depthwise_loops();
-  const auto phases = static_cast<std::int64_t>(lines_.phases.size());
+void LineBuffers::load_gradients() {
   gradients_.resize(padded_size((lines_.margin_rows + lines_.phase_rows) * gradient_places_,
                                 gradient_places_, lanes_));
-  grad_x_.resize(padded_size(phases * gradient_phase_places(), 0, lanes_));
-  for (std::int64_t i = 0; i < lines_.shape.oh; ++i) {
-    const std::int64_t place = (i + lines_.margin_rows) * gradient_places_ + lines_.margin_columns;
-    std::copy_n(output_row(i), lines_.shape.ow * lanes_, gradients_.data() + place * lanes_);
-  }
-  // An element of x gets from a tap the gradient that lies as far before it as the tap is shifted:
-  // a strip begins with its last tap.
+  const std::int64_t first = lines_.margin_rows * gradient_places_ + lines_.margin_columns;
+  depthwise_loops().copy({outputs_.data(), output_step(), gradients_.data() + first * lanes_,
+                          gradient_places_ * lanes_, lines_.shape.oh, lines_.shape.ow * lanes_});
+  // A strip begins with its last tap.
   for (const DepthwiseStrip& strip : strips_) {
     const float* const begin = weights_.data() + strip.first * lanes_;
     for (int t = 0; t < strip.taps; ++t) {
@@ -298,20 +293,39 @@ void LineBuffers::convolve_gradients(bool accumulate) {
                   turned_weights_.data() + (strip.first + t) * lanes_);
     }
   }
-  std::vector<DepthwiseStrip> strips;
+}
+
+DepthwiseStrips LineBuffers::gradient_strips(std::int64_t phase) {
+  gradient_strips_.clear();
+  for (const DepthwiseStrip& strip : strips_) {
+    // An element of x gets from a tap the gradient that lies as far before it as the tap is
+    // shifted.
+    const TapPlace& last = lines_.taps[static_cast<std::size_t>(strip.first + strip.taps - 1)];
+    if (last.phase != phase) continue;
+    const std::int64_t place =
+        (lines_.margin_rows - last.row) * gradient_places_ + (lines_.margin_columns - last.column);
+    gradient_strips_.push_back({place * lanes_, strip.first, strip.taps, 0});
+  }
+  return {gradient_strips_.data(), static_cast<int>(gradient_strips_.size()),
+          lanes_ == 1 ? gradient_places_ : kSlab, turned_weights_.data(),
+          static_cast<int>(lines_.taps.size())};
+}
+
+void LineBuffers::convolve_gradients_into(float* plane) {
+  const DepthwiseConvShape& shape = lines_.shape;
+  load_gradients();
+  const float* const first = gradients_.data() + shape.pad_top * gradient_places_ + shape.pad_left;
+  depthwise_loops().convolve(first, gradient_strips(0), shape.h, shape.w,
+                             {kZeros, false, plane, shape.w});
+}
+
+void LineBuffers::convolve_gradients(bool accumulate) {
+  const DepthwiseLoops& loops = depthwise_loops();
+  const auto phases = static_cast<std::int64_t>(lines_.phases.size());
+  load_gradients();
+  grad_x_.resize(padded_size(phases * gradient_phase_places(), 0, lanes_));
   for (std::int64_t f = 0; f < phases; ++f) {
-    strips.clear();
-    for (const DepthwiseStrip& strip : strips_) {
-      const TapPlace& last = lines_.taps[static_cast<std::size_t>(strip.first + strip.taps - 1)];
-      if (last.phase != f) continue;
-      const std::int64_t place = (lines_.margin_rows - last.row) * gradient_places_ +
-                                 (lines_.margin_columns - last.column);
-      strips.push_back({place * lanes_, strip.first, strip.taps, 0});
-    }
-    const auto count = static_cast<int>(strips.size());
-    const auto taps = static_cast<int>(lines_.taps.size());
-    const std::int64_t step = lanes_ == 1 ? gradient_places_ : kSlab;
-    const DepthwiseStrips of = {strips.data(), count, step, turned_weights_.data(), taps};
+    const DepthwiseStrips of = gradient_strips(f);
     float* const to = grad_x_.data() + f * gradient_phase_places() * lanes_;
     if (lanes_ == 1) {
       loops.convolve(gradients_.data(), of, lines_.phase_rows, lines_.row_places,

@@ -75,8 +75,11 @@ class LineBuffers {
   void correlate(double* sums);
 
   /// The gradient of x that the gradients in the outputs' place give, or with `accumulate` that
-  /// more.
+  /// more, for store_grad_x().
   void convolve_gradients(bool accumulate);
+
+  /// The same into a plane, with strides of 1 and one channel of y for each of x (nchw).
+  void convolve_gradients_into(float* plane);
   void store_grad_x(const Tensor& grad_x, std::int64_t b, const ChannelGroup& group);
 
  private:
@@ -90,6 +93,8 @@ class LineBuffers {
   void load_rows(const Tensor& x, std::int64_t b, const ChannelGroup& group,
                  std::int64_t first_row);
   void correlate_tap_by_tap(double* sums) const;
+  void load_gradients();
+  DepthwiseStrips gradient_strips(std::int64_t phase);
   std::int64_t gradient_phase_places() const { return lines_.phase_rows * lines_.row_places; }
 
   const DepthwiseLines& lines_;
@@ -102,6 +107,7 @@ class LineBuffers {
   std::vector<float> line_;       ///< a row of x
   std::vector<std::int64_t> offsets_;
   std::vector<DepthwiseStrip> strips_;
+  std::vector<DepthwiseStrip> gradient_strips_;  ///< of a phase
   std::vector<float> weights_;
   std::vector<float> turned_weights_;  ///< those of a strip in the other order
   std::vector<double> image_sums_;     ///< of gradients of weights
