@@ -31,11 +31,12 @@ std::atomic<std::int64_t> allocations_left{kNever};
 }  // namespace
 
 // Not inlined: GCC takes a malloc() that it sees with a delete for a mistake.
-__attribute__((noinline)) void* operator new(std::size_t size) {
-  if (allocations_left.load() != kNever && allocations_left.fetch_sub(1) <= 0) {
-    throw std::bad_alloc();
-  }
-  if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
+__attribute__((noinline)) void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  if (allocations_left.load() != kNever && allocations_left.fetch_sub(1) <= 0) return nullptr;
+  return std::malloc(size == 0 ? 1 : size);
+}
+void* operator new(std::size_t size) {
+  if (void* const memory = operator new(size, std::nothrow)) return memory;
   throw std::bad_alloc();
 }
 __attribute__((noinline)) void operator delete(void* memory) noexcept {
