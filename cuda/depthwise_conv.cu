@@ -79,6 +79,8 @@ DepthwiseConvParameters make_parameters(const DepthwiseConvPlan& plan,
   p.block_planes = plan.block_planes;
   p.planes = static_cast<unsigned>(shape.n * shape.out_channels());
   p.channel_slice = plan.channel_slice;
+  p.channel_slices = plan.channel_slices;
+  p.channel_places = plan.channel_places;
   p.column_shift = plan.column_shift;
   p.column_groups = plan.column_groups;
   p.pool_pieces = plan.pool_pieces;
@@ -156,7 +158,7 @@ Status depthwise_conv(const DepthwiseConvPlan& plan, const DepthwiseConvOptions&
   const ChosenKernel kernel = chosen_kernel(plan, parameters.x_vectors);
   LaunchConfig config = {};
   config.grid = dim3(plan.blocks);
-  config.block = dim3(kDepthwiseThreads);
+  config.block = dim3(static_cast<unsigned>(plan.block_threads));
   config.shared_bytes = plan.shared_bytes;
   CUDET_RETURN_IF_ERROR(
       launch(kOperation, kernel.action, kernel.function, config, execution.stream(), parameters));

@@ -36,31 +36,16 @@ struct GradXParameters {
   bool vectors;
 };
 
-template <class T, int K, int S, bool kChannelsLast>
-__global__ void __launch_bounds__(kGradXThreads, 1)
-    window_grad_x_kernel(const GradXParameters parameters) {
+/// A thread's strip of every `parameters.images`-th image from `first_image` on.
+template <class T, int K, int S, RowAccess kAccess>
+__device__ __forceinline__ void convolve_strips(const GradXParameters& parameters,
+                                                unsigned first_image, int channel, int column_group,
+                                                int strip) {
   constexpr int P = K / 2;
   constexpr int kLeft = P / S;
   constexpr int kRight = (S - 1 + P) / S;
   constexpr int kColumns = 4 * S;
   const DepthwiseGeometry& geometry = parameters.geometry;
-  const unsigned index = blockIdx.x * kGradXThreads + threadIdx.x;
-  const unsigned first_image = index / parameters.image_threads;
-  if (first_image >= parameters.images) return;
-  unsigned rest = index % parameters.image_threads;
-  int channel, column_group, strip;
-  if (kChannelsLast) {
-    channel = static_cast<int>(rest % static_cast<unsigned>(geometry.channels));
-    rest /= static_cast<unsigned>(geometry.channels);
-    column_group = static_cast<int>(rest % static_cast<unsigned>(parameters.column_groups));
-    strip = static_cast<int>(rest / static_cast<unsigned>(parameters.column_groups));
-  } else {
-    column_group = static_cast<int>(rest % static_cast<unsigned>(parameters.column_groups));
-    rest /= static_cast<unsigned>(parameters.column_groups);
-    strip = static_cast<int>(rest % static_cast<unsigned>(parameters.strips));
-    channel = static_cast<int>(rest / static_cast<unsigned>(parameters.strips));
-  }
-
   Floats<K> weight[static_cast<std::size_t>(K)];
   const T* tap = static_cast<const T*>(parameters.weight) +
                  static_cast<long long>(channel) * geometry.weight_channel;
@@ -69,16 +54,15 @@ __global__ void __launch_bounds__(kGradXThreads, 1)
 #pragma unroll
     for (int q = 0; q < K; ++q) {
       weight[p][q] = to_float(*tap);
-      tap += kChannelsLast ? geometry.weight_tap : 1;
+      tap += kAccess == RowAccess::channels ? geometry.weight_tap : 1;
     }
   }
 
   const int first_column = column_group * kColumns - parameters.column_shift;
   const int first_gradient = column_group * 4 + parameters.gradient_shift;
-  const Piece piece =
-      make_piece<0, kColumns, 0>(first_column, geometry.w, geometry.x.column, parameters.vectors);
-  const Piece gradient_piece = make_piece<kLeft, 4, kRight>(first_gradient, geometry.ow,
-                                                            geometry.y.column, parameters.vectors);
+  const Piece piece = make_piece<0, kColumns, 0>(first_column, geometry.w, geometry.x.column);
+  const Piece gradient_piece =
+      make_piece<kLeft, 4, kRight>(first_gradient, geometry.ow, geometry.y.column);
   const int begin = strip * parameters.strip_rows;
   const auto rows = static_cast<unsigned>(min(parameters.strip_rows, geometry.h - begin));
   // Rows of g that reach the strip; above the first one there are none.
@@ -105,7 +89,7 @@ __global__ void __launch_bounds__(kGradXThreads, 1)
 #pragma unroll
       for (int a = 0; a < S; ++a) {
         if (static_cast<unsigned>(row) < rows) {
-          store_piece<kColumns, kChannelsLast>(own, piece, sums[a]);
+          store_piece<kColumns, kAccess>(own, piece, sums[a]);
         }
         ++row;
         own += row_step;
@@ -115,7 +99,7 @@ __global__ void __launch_bounds__(kGradXThreads, 1)
 #pragma unroll 1
     for (; t < end_row; ++t) {
       Floats<kLeft + 4 + kRight> g;
-      load_piece<kLeft, 4, kRight, kChannelsLast>(walk, gradient_piece, g);
+      load_piece<kLeft, 4, kRight, kAccess>(walk, gradient_piece, g);
       walk.next_row();
 #pragma unroll
       for (int p = 0; p < K; ++p) {
@@ -145,6 +129,38 @@ __global__ void __launch_bounds__(kGradXThreads, 1)
       }
       store_complete_rows();
     }
+  }
+}
+
+template <class T, int K, int S, bool kChannelsLast>
+__global__ void __launch_bounds__(kGradXThreads, 1)
+    window_grad_x_kernel(const GradXParameters parameters) {
+  const DepthwiseGeometry& geometry = parameters.geometry;
+  const unsigned index = blockIdx.x * kGradXThreads + threadIdx.x;
+  const unsigned first_image = index / parameters.image_threads;
+  if (first_image >= parameters.images) return;
+  unsigned rest = index % parameters.image_threads;
+  int channel, column_group, strip;
+  if (kChannelsLast) {
+    channel = static_cast<int>(rest % static_cast<unsigned>(geometry.channels));
+    rest /= static_cast<unsigned>(geometry.channels);
+    column_group = static_cast<int>(rest % static_cast<unsigned>(parameters.column_groups));
+    strip = static_cast<int>(rest / static_cast<unsigned>(parameters.column_groups));
+  } else {
+    column_group = static_cast<int>(rest % static_cast<unsigned>(parameters.column_groups));
+    rest /= static_cast<unsigned>(parameters.column_groups);
+    strip = static_cast<int>(rest % static_cast<unsigned>(parameters.strips));
+    channel = static_cast<int>(rest / static_cast<unsigned>(parameters.strips));
+  }
+  if constexpr (kChannelsLast) {
+    convolve_strips<T, K, S, RowAccess::channels>(parameters, first_image, channel, column_group,
+                                                  strip);
+  } else if (parameters.vectors) {
+    convolve_strips<T, K, S, RowAccess::vectors>(parameters, first_image, channel, column_group,
+                                                 strip);
+  } else {
+    convolve_strips<T, K, S, RowAccess::elements>(parameters, first_image, channel, column_group,
+                                                  strip);
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include "depthwise_conv_backward_parameters.cuh"
 #include "device/image_element.cuh"
+#include "device/keep.cuh"
 
 #include <cuda_runtime.h>
 
@@ -10,39 +11,23 @@
 
 namespace cudet::device {
 
-/// The same value, which the compiler takes for a new one: it stays in a register in loops, instead
-/// of being computed again each time from what the kernel was given.
-__device__ __forceinline__ int keep(int value) {
-#if defined(__CUDACC__)
-  asm("" : "+r"(value));
-#endif
-  return value;
-}
-__device__ __forceinline__ long long keep(long long value) {
-#if defined(__CUDACC__)
-  asm("" : "+l"(value));
-#endif
-  return value;
-}
-template <class T>
-__device__ __forceinline__ T* keep(T* pointer) {
-#if defined(__CUDACC__)
-  asm("" : "+l"(pointer));
-#endif
-  return pointer;
-}
+/// How the columns of a row are read and written.
+enum class RowAccess {
+  vectors,   ///< four at a time: rows, their width and a thread's own columns are aligned fours
+  elements,  ///< one by one
+  channels   ///< one by one, with all channels of a column between it and the next
+};
 
 /// A thread's piece of every row of a plane: kLeft columns of its left neighbour, kMiddle of its
 /// own and kRight of its right one. Those of the neighbours come from the first-level cache.
 struct Piece {
   unsigned columns;  ///< bit k: column k of the piece lies in the image
   int column_step;   ///< distance of columns; 1 unless channels are the neighbours in memory
-  bool vectors;  ///< rows, their width and the thread's own columns are fours on their alignment
 };
 
 /// `first` is the thread's own first column.
 template <int kLeft, int kMiddle, int kRight>
-__device__ __forceinline__ Piece make_piece(int first, int width, int column_step, bool vectors) {
+__device__ __forceinline__ Piece make_piece(int first, int width, int column_step) {
   static_assert(kLeft <= 4 && kMiddle % 4 == 0 && kRight <= 4);
   unsigned columns = 0;
 #pragma unroll
@@ -50,14 +35,14 @@ __device__ __forceinline__ Piece make_piece(int first, int width, int column_ste
     const bool exists = static_cast<unsigned>(first - kLeft + k) < static_cast<unsigned>(width);
     columns |= exists ? 1u << k : 0u;
   }
-  return {columns, keep(column_step), vectors};
+  return {keep(columns), keep(column_step)};
 }
 
 /// x[kStart ...] = kCount <= 4 neighbours that end or begin at a multiple of four.
 template <int kStart, int kCount, int kTotal, class T>
 __device__ __forceinline__ void load_beside(const T* address, Floats<kTotal>& x) {
   if constexpr (kCount == 1) {
-    x[kStart] = to_float(__ldg(address));
+    x[kStart] = to_float(*address);
   } else {
     // Both ends of a row's fours are whole vectors, of which some elements are not needed.
     constexpr bool kIsLeft = kStart == 0;
@@ -71,14 +56,14 @@ __device__ __forceinline__ void load_beside(const T* address, Floats<kTotal>& x)
 
 /// x = the piece of a row, 0 outside of the image; `own` is the address of the thread's own first
 /// column.
-template <int kLeft, int kMiddle, int kRight, bool kChannelsLast, class T>
+template <int kLeft, int kMiddle, int kRight, RowAccess kAccess, class T>
 __device__ __forceinline__ void load_piece(const T* own, const Piece& piece,
                                            Floats<kLeft + kMiddle + kRight>& x) {
   constexpr int kTotal = kLeft + kMiddle + kRight;
 #pragma unroll
   for (float& element : x)
     element = 0.0f;
-  if (!kChannelsLast && piece.vectors) {
+  if constexpr (kAccess == RowAccess::vectors) {
     if constexpr (kLeft > 0) {
       if ((piece.columns & 1u) != 0) load_beside<0, kLeft, kTotal>(own - kLeft, x);
     }
@@ -97,14 +82,14 @@ __device__ __forceinline__ void load_piece(const T* own, const Piece& piece,
         load_beside<kLeft + kMiddle, kRight, kTotal>(own + kMiddle, x);
       }
     }
-    return;
-  }
-  const T* address = own - (kChannelsLast ? static_cast<long long>(piece.column_step) * kLeft
-                                          : static_cast<long long>(kLeft));
+  } else {
+    const long long step = kAccess == RowAccess::channels ? piece.column_step : 1;
+    const T* address = own - step * kLeft;
 #pragma unroll
-  for (int k = 0; k < kTotal; ++k) {
-    if ((piece.columns >> k & 1u) != 0) x[k] = to_float(__ldg(address));
-    address += kChannelsLast ? piece.column_step : 1;
+    for (int k = 0; k < kTotal; ++k) {
+      if ((piece.columns >> k & 1u) != 0) x[k] = to_float(__ldg(address));
+      address += step;
+    }
   }
 }
 
@@ -114,7 +99,8 @@ struct GradientWalk {
   const char* own;             ///< its own first column
   const char* pre_activation;  ///< the same there, where `is_saved`
   long long row_bytes;
-  bool is_saved, is_float32;
+  bool is_plain;  ///< nothing but g is there, and in T
+  bool is_saved;
   Activation activation;
   float negative_slope;
 
@@ -134,47 +120,47 @@ __device__ __forceinline__ GradientWalk<T> walk_gradient(const GradientSource& s
   return {keep(first),
           keep(is_saved ? static_cast<const char*>(source.pre_activation) + index * bytes : first),
           keep(row * bytes),
+          keep(!is_saved && (std::is_same_v<T, float> || !source.is_float32)),
           is_saved,
-          source.is_float32,
           source.activation,
           source.negative_slope};
 }
 
 /// The row of g where the thread is.
-template <int kLeft, int kMiddle, int kRight, bool kChannelsLast, class T>
+template <int kLeft, int kMiddle, int kRight, RowAccess kAccess, class T>
 __device__ __forceinline__ void load_piece(const GradientWalk<T>& walk, const Piece& piece,
                                            Floats<kLeft + kMiddle + kRight>& g) {
-  if constexpr (!std::is_same_v<T, float>) {
-    if (walk.is_float32) {
-      load_piece<kLeft, kMiddle, kRight, kChannelsLast>(reinterpret_cast<const float*>(walk.own),
-                                                        piece, g);
-      return;
-    }
+  if (walk.is_plain) {
+    load_piece<kLeft, kMiddle, kRight, kAccess>(reinterpret_cast<const T*>(walk.own), piece, g);
+    return;
   }
-  load_piece<kLeft, kMiddle, kRight, kChannelsLast>(reinterpret_cast<const T*>(walk.own), piece, g);
-  if (!walk.is_saved) return;
+  if (!walk.is_saved) {
+    load_piece<kLeft, kMiddle, kRight, kAccess>(reinterpret_cast<const float*>(walk.own), piece, g);
+    return;
+  }
+  load_piece<kLeft, kMiddle, kRight, kAccess>(reinterpret_cast<const T*>(walk.own), piece, g);
   Floats<kLeft + kMiddle + kRight> v;
-  load_piece<kLeft, kMiddle, kRight, kChannelsLast>(reinterpret_cast<const T*>(walk.pre_activation),
-                                                    piece, v);
+  load_piece<kLeft, kMiddle, kRight, kAccess>(reinterpret_cast<const T*>(walk.pre_activation),
+                                              piece, v);
   multiply_by_slopes<kLeft + kMiddle + kRight>(walk.activation, walk.negative_slope, v, g);
 }
 
 /// Stores a piece without neighbours.
-template <int kCount, bool kChannelsLast, class T>
+template <int kCount, RowAccess kAccess, class T>
 __device__ __forceinline__ void store_piece(T* own, const Piece& piece, const Floats<kCount>& x) {
-  if (!kChannelsLast && piece.vectors) {
+  if constexpr (kAccess == RowAccess::vectors) {
 #pragma unroll
     for (int start = 0; start < kCount; start += 4) {
       if (start > 0 && (piece.columns >> start & 1u) == 0) continue;
       const float four[4] = {x[start], x[start + 1], x[start + 2], x[start + 3]};
       store_four(own + start, four);
     }
-    return;
-  }
+  } else {
 #pragma unroll
-  for (int k = 0; k < kCount; ++k) {
-    if ((piece.columns >> k & 1u) != 0) *own = from_float<T>(x[k]);
-    own += kChannelsLast ? piece.column_step : 1;
+    for (int k = 0; k < kCount; ++k) {
+      if ((piece.columns >> k & 1u) != 0) *own = from_float<T>(x[k]);
+      own += kAccess == RowAccess::channels ? piece.column_step : 1;
+    }
   }
 }
 

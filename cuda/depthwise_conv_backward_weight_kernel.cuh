@@ -35,20 +35,19 @@ struct WeightWindow {
 };
 
 /// Adds one strip's products to sums, and the strip's g to sums[K K].
-template <class T, int K, int S, bool kChannelsLast>
+template <class T, int K, int S, RowAccess kAccess>
 __device__ __forceinline__ void add_strip(const GradWeightParameters& parameters, int channel,
                                           long long image, int strip, int column_group,
                                           Floats<K * K + 1>& sums) {
   using Window = WeightWindow<K, S>;
   const DepthwiseGeometry& geometry = parameters.geometry;
   const int begin = strip * parameters.strip_rows;
-  const int end = keep(min(begin + parameters.strip_rows, geometry.oh));
+  const int strip_rows = keep(min(parameters.strip_rows, geometry.oh - begin));
   const int first_gradient = column_group * 4;
   const int first_x = S * first_gradient + Window::kPadding - geometry.pad_left;
-  const Piece gradient_piece =
-      make_piece<0, 4, 0>(first_gradient, geometry.ow, geometry.y.column, parameters.vectors);
-  const Piece piece = make_piece<Window::kPadding, 4 * S, Window::kRight>(
-      first_x, geometry.w, geometry.x.column, parameters.vectors);
+  const Piece gradient_piece = make_piece<0, 4, 0>(first_gradient, geometry.ow, geometry.y.column);
+  const Piece piece =
+      make_piece<Window::kPadding, 4 * S, Window::kRight>(first_x, geometry.w, geometry.x.column);
   GradientWalk<T> walk = walk_gradient<T>(
       parameters.gradient,
       image * geometry.y.image + static_cast<long long>(channel) * geometry.y.channel +
@@ -56,25 +55,30 @@ __device__ __forceinline__ void add_strip(const GradWeightParameters& parameters
           static_cast<long long>(first_gradient) * geometry.y.column,
       geometry.y.row);
   int row = S * begin - geometry.pad_top;
-  const T* own = static_cast<const T*>(parameters.x) + image * geometry.x.image +
-                 static_cast<long long>(channel / geometry.multiplier) * geometry.x.channel +
-                 static_cast<long long>(row) * geometry.x.row +
-                 static_cast<long long>(first_x) * geometry.x.column;
-  const long long row_step = keep(static_cast<long long>(geometry.x.row));
+  const char* own = static_cast<const char*>(parameters.x) +
+                    (image * geometry.x.image +
+                     static_cast<long long>(channel / geometry.multiplier) * geometry.x.channel +
+                     static_cast<long long>(row) * geometry.x.row +
+                     static_cast<long long>(first_x) * geometry.x.column) *
+                        static_cast<long long>(sizeof(T));
+  const long long row_bytes = keep(geometry.x.row * static_cast<long long>(sizeof(T)));
   const auto rows = static_cast<unsigned>(keep(geometry.h));
+  // Rows of g above and below the strip are left out, or zero where the question costs as much as
+  // the answer.
+  constexpr bool kSkips = K > 3;
   float g[static_cast<std::size_t>(Window::kRows)][4] = {};
 #pragma unroll 1
-  for (int t = begin; t < end + Window::kRows - 1; ++t) {
+  for (int t = 0; t < strip_rows + Window::kRows - 1; ++t) {
 #pragma unroll
     for (int d = Window::kRows - 1; d > 0; --d) {
 #pragma unroll
       for (int c = 0; c < 4; ++c)
         g[d][c] = g[d - 1][c];
     }
-    if (t < end) {
-      load_piece<0, 4, 0, kChannelsLast>(walk, gradient_piece, g[0]);
+    if (t < strip_rows) {
+      load_piece<0, 4, 0, kAccess>(walk, gradient_piece, g[0]);
       sums[K * K] += (g[0][0] + g[0][1]) + (g[0][2] + g[0][3]);
-    } else {
+    } else if (!kSkips) {
 #pragma unroll
       for (int c = 0; c < 4; ++c)
         g[0][c] = 0.0f;
@@ -84,11 +88,13 @@ __device__ __forceinline__ void add_strip(const GradWeightParameters& parameters
     for (int a = 0; a < S; ++a) {
       if (static_cast<unsigned>(row) < rows) {
         Floats<Window::kColumns> x;
-        load_piece<Window::kPadding, 4 * S, Window::kRight, kChannelsLast>(own, piece, x);
+        load_piece<Window::kPadding, 4 * S, Window::kRight, kAccess>(
+            reinterpret_cast<const T*>(own), piece, x);
 #pragma unroll
         for (int d = 0; d < Window::kRows; ++d) {
           const int p = S * d + a;
           if (p >= K) continue;
+          if (kSkips && static_cast<unsigned>(t - d) >= static_cast<unsigned>(strip_rows)) continue;
 #pragma unroll
           for (int q = 0; q < K; ++q) {
 #pragma unroll
@@ -98,7 +104,7 @@ __device__ __forceinline__ void add_strip(const GradWeightParameters& parameters
         }
       }
       ++row;
-      own += row_step;
+      own += row_bytes;
     }
   }
 }
@@ -207,8 +213,18 @@ __global__ void __launch_bounds__(kGradWeightMaxThreads, 1)
       const long long image = piece / image_pieces;
       const auto rest = static_cast<unsigned>(piece - image * image_pieces);
       const auto groups = static_cast<unsigned>(parameters.column_groups);
-      add_strip<T, K, S, kChannelsLast>(parameters, channel, image, static_cast<int>(rest / groups),
-                                        static_cast<int>(rest % groups), sums);
+      const auto strip = static_cast<int>(rest / groups);
+      const auto column_group = static_cast<int>(rest % groups);
+      if constexpr (kChannelsLast) {
+        add_strip<T, K, S, RowAccess::channels>(parameters, channel, image, strip, column_group,
+                                                sums);
+      } else if (parameters.vectors) {
+        add_strip<T, K, S, RowAccess::vectors>(parameters, channel, image, strip, column_group,
+                                               sums);
+      } else {
+        add_strip<T, K, S, RowAccess::elements>(parameters, channel, image, strip, column_group,
+                                                sums);
+      }
     }
   }
   if constexpr (kChannelsLast) {

@@ -41,7 +41,9 @@ struct DepthwiseConvParameters {
   int tile_pitch;       ///< floats of a row in shared memory
   int block_planes;     ///< whole planes of a block
   unsigned planes;      ///< n c
-  int channel_slice;    ///< groups of four channels of a block; nhwc
+  int channel_slice;    ///< nhwc: groups of four channels of a block
+  int channel_slices;   ///< of an image's channels
+  int channel_places;   ///< items of a block
   bool weight_vectors;  ///< nhwc: every group of four channels of the weight is aligned
   bool x_vectors;       ///< every group of four elements of a row, or of channels, is aligned
   bool y_vectors;       ///< likewise, of all tensors of y's shape
@@ -99,6 +101,15 @@ class Finish {
   }
 
   __device__ __forceinline__ bool saves() const { return saves_; }
+
+  /// There is nothing to do but to store whole vectors of y.
+  __device__ __forceinline__ bool stores_plainly() const { return only_y_ && !activates_; }
+
+  /// Of element `index` of y.
+  template <class T>
+  __device__ __forceinline__ T* address(std::int64_t index) const {
+    return static_cast<T*>(p_.y) + index;
+  }
 
   /// Stores what goes into the activation, where saves().
   template <class T>

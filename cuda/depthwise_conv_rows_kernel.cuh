@@ -150,6 +150,8 @@ __global__ void __launch_bounds__(kDepthwiseThreads, 3)
   Floats<kRowsColumns> sums[static_cast<std::size_t>(kSums)] = {};
   const bool pools = keep(p.pool_partials != nullptr);
   float pool = 0.0f;
+  const unsigned plain_rows =
+      keep(!kIsInt8 && !pools && finish.stores_plainly() ? static_cast<unsigned>(rows) : 0u);
   const int x_pitch = keep(p.w);
   const int y_pitch = keep(p.ow);
 #pragma unroll 1
@@ -164,6 +166,11 @@ __global__ void __launch_bounds__(kDepthwiseThreads, 3)
       for (int u = kSums - 1; u >= 0; --u) {
         const int tap = u * kStride + s;
         if (tap >= kKernel) continue;
+        // Rows of y above and below the strip; those of 3 x 3 kernels are not worth the question.
+        const int sum_row = out + (kSums - 1 - u);
+        if (kKernel > 3 && static_cast<unsigned>(sum_row) >= static_cast<unsigned>(strip_rows)) {
+          continue;
+        }
 #pragma unroll
         for (int v = 0; v < kRowsColumns; ++v) {
           float sum = s > 0 ? sums[u][v] : u > 0 ? sums[u - 1][v] : start;
@@ -174,7 +181,9 @@ __global__ void __launch_bounds__(kDepthwiseThreads, 3)
         }
       }
     }
-    if (static_cast<unsigned>(out) < static_cast<unsigned>(rows)) {
+    if (static_cast<unsigned>(out) < plain_rows) {
+      store_four(finish.template address<T>(index), sums[kSums - 1]);
+    } else if (static_cast<unsigned>(out) < static_cast<unsigned>(rows)) {
       Floats<kRowsColumns> v;
 #pragma unroll
       for (int k = 0; k < kRowsColumns; ++k)

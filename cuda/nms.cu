@@ -5,6 +5,7 @@
 #include "nms_finish_kernels.cuh"
 #include "nms_matrix_kernels.cuh"
 #include "nms_panel_kernels.cuh"
+#include "nms_rank_kernel.cuh"
 #include "nms_select_kernels.cuh"
 #include "nms_soft_kernel.cuh"
 #include "nms_warp_kernel.cuh"
@@ -105,17 +106,17 @@ NmsWorkspace make_workspace(const NmsPlan& plan, const NmsArguments& arguments, 
   };
   const bool panels = plan.path == NmsPath::panels;
   const bool matrix = plan.path == NmsPath::matrix;
-  const bool sorted = panels || matrix;
+  const bool ordered = panels || matrix;
   const bool large_soft = plan.path == NmsPath::soft && plan.candidates > kNmsBlockBoxes;
   NmsWorkspace workspace = {};
   at(workspace.histogram, plan.histogram, plan.select);
   at(workspace.selection, plan.selection, plan.select);
-  at(workspace.keys, plan.keys[0], true);
-  at(workspace.order, plan.order[0], sorted);
-  at(workspace.boxes, plan.boxes, sorted || large_soft);
-  at(workspace.angles, plan.angles, plan.shape.rotated && (sorted || large_soft));
-  at(workspace.classes, plan.classes, sorted || large_soft);
-  at(workspace.state, plan.state, sorted);
+  at(workspace.keys, plan.keys[0], !plan.has_all);
+  at(workspace.order, plan.order[0], ordered);
+  at(workspace.boxes, plan.boxes, ordered || large_soft);
+  at(workspace.angles, plan.angles, plan.shape.rotated && (ordered || large_soft));
+  at(workspace.classes, plan.classes, ordered || large_soft);
+  at(workspace.state, plan.state, ordered);
   at(workspace.elements, plan.elements, matrix || large_soft);
   at(workspace.scores, plan.scores, matrix || large_soft);
   at(workspace.overlaps, plan.overlaps, matrix);
@@ -123,6 +124,7 @@ NmsWorkspace make_workspace(const NmsPlan& plan, const NmsArguments& arguments, 
   at(workspace.kept, plan.kept, panels || large_soft);
   at(workspace.removed, plan.removed, panels);
   at(workspace.mask, plan.mask, panels);
+  at(workspace.mask_rows, plan.mask_rows, panels);
   workspace.removed_words = plan.removed_words;
   workspace.panel_boxes = plan.panel_boxes;
   workspace.panel_tiles = plan.panel_tiles;
@@ -226,11 +228,21 @@ struct Run {
   }
 
   template <bool kClassAware, NmsTest kTest>
+  Status gather(const NmsWorkspace& workspace) const {
+    return for_items("launching nms_gather_kernel", nms_gather_kernel<kClassAware, kTest>,
+                     plan.candidates, kNmsThreads, kNmsThreads, workspace);
+  }
+
+  template <bool kClassAware, NmsTest kTest>
+  Status rank(const NmsWorkspace& workspace) const {
+    return for_items("launching nms_rank_kernel", nms_rank_kernel<kClassAware, kTest>,
+                     plan.shape.elements, kNmsRankRows, kNmsThreads, workspace);
+  }
+
+  template <bool kClassAware, NmsTest kTest>
   Status by_matrix(char* base, NmsWorkspace workspace) const {
     const std::int64_t n = plan.candidates;
-    CUDET_RETURN_IF_ERROR(for_items("launching nms_gather_kernel",
-                                    nms_gather_kernel<kClassAware, kTest>, n, kNmsThreads,
-                                    kNmsThreads, workspace));
+    CUDET_RETURN_IF_ERROR((gather<kClassAware, kTest>(workspace)));
     CUDET_RETURN_IF_ERROR(for_items("launching nms_largest_overlap_kernel",
                                     nms_largest_overlap_kernel<kTest>, n, kNmsThreads, kNmsThreads,
                                     workspace));
@@ -245,12 +257,18 @@ struct Run {
     return for_images("launching nms_limit_kernel", nms_limit_kernel, kNmsThreads, workspace);
   }
 
+  /// Blocks that share the boxes kept in a panel: as many as make the grid large enough for any
+  /// device, and at most one for each that a block stages at a time.
+  unsigned suppress_parts(std::int64_t later_boxes) const {
+    constexpr std::int64_t kEnoughBlocks = 528;  // 4 for each of 132 multiprocessors
+    const std::int64_t blocks = plan.shape.batch * blocks_for(later_boxes, kNmsThreads);
+    return static_cast<unsigned>(
+        std::clamp<std::int64_t>(kEnoughBlocks / blocks, 1, kNmsPanelBoxes / kNmsThreads));
+  }
+
   template <bool kClassAware, NmsTest kTest>
   Status in_panels(const NmsWorkspace& workspace) const {
     const std::int64_t n = plan.candidates;
-    CUDET_RETURN_IF_ERROR(for_items("launching nms_gather_kernel",
-                                    nms_gather_kernel<kClassAware, kTest>, n, kNmsThreads,
-                                    kNmsThreads, workspace));
     for (std::int64_t panel = 0; panel < plan.panels; ++panel) {
       const std::int64_t start = panel * plan.panel_boxes;
       const std::int64_t end = std::min(start + plan.panel_boxes, n);
@@ -258,9 +276,11 @@ struct Run {
                                       nms_panel_kernel<kClassAware, kTest>, plan.panel_tasks,
                                       kNmsPanelWarps, kNmsPanelThreads, workspace, start));
       if (end == n) break;
+      const unsigned parts = suppress_parts(n - end);
+      const std::int64_t blocks = std::int64_t{blocks_for(n - end, kNmsThreads)} * parts;
       CUDET_RETURN_IF_ERROR(for_items("launching nms_suppress_kernel",
-                                      nms_suppress_kernel<kClassAware, kTest>, n - end, kNmsThreads,
-                                      kNmsThreads, workspace, end));
+                                      nms_suppress_kernel<kClassAware, kTest>, blocks, 1,
+                                      kNmsThreads, workspace, end, parts));
     }
     if (workspace.limit_classes) {
       CUDET_RETURN_IF_ERROR(
@@ -286,6 +306,10 @@ Status run(const NmsPlan& plan, NmsArguments arguments, const Execution& executi
   }
   char* const base = WorkspaceLayout::align(execution.workspace());
   NmsWorkspace workspace = make_workspace(plan, arguments, base);
+  if (plan.ranks) {
+    CUDET_RETURN_IF_ERROR((calls.rank<kClassAware, kTest>(workspace)));
+    return calls.in_panels<kClassAware, kTest>(workspace);
+  }
   CUDET_RETURN_IF_ERROR(calls.prepare(workspace));
   if (plan.select) CUDET_RETURN_IF_ERROR(calls.select(workspace));
   if (plan.path == NmsPath::block) {
@@ -302,6 +326,7 @@ Status run(const NmsPlan& plan, NmsArguments arguments, const Execution& executi
   if constexpr (kTest != NmsTest::fast) {
     if (plan.path == NmsPath::matrix) return calls.by_matrix<kClassAware, kTest>(base, workspace);
   }
+  CUDET_RETURN_IF_ERROR((calls.gather<kClassAware, kTest>(workspace)));
   return calls.in_panels<kClassAware, kTest>(workspace);
 }
 

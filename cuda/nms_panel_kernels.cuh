@@ -18,7 +18,7 @@
 
 namespace cudet::device {
 
-constexpr int kNmsPanelThreads = 256;  // of the mask kernel: two tiles a warp
+constexpr int kNmsPanelThreads = 128;  // of the mask kernel: two tiles a warp
 constexpr int kNmsPanelWarps = kNmsPanelThreads / kWarpSize;
 
 /// A sorted position a thread: corners (and class) in sorted order, and the number of candidates.
@@ -41,13 +41,7 @@ __global__ void __launch_bounds__(kNmsThreads)
   }
   const NmsImage image = locate_image(arguments, where.image);
   const std::uint32_t element = workspace.order[start + position];
-  store_sorted_numbers<kTest>(
-      workspace, start + position,
-      load_nms_box<kTest>(arguments, box_position(arguments, image, element)));
-  if (workspace.elements != nullptr) workspace.elements[start + position] = element;
-  if constexpr (kClassAware) {
-    workspace.classes[start + position] = load_class(arguments, image, element);
-  }
+  store_candidate<kClassAware, kTest>(arguments, workspace, image, element, start + position);
 }
 
 /// The tiles of an upper triangle are numbered column after column: the first one of column c is
@@ -73,9 +67,15 @@ __device__ __forceinline__ TaskPosition task_position(int index) {
   return {2 * (index - first_task_of(column)), column};
 }
 
+/// True for the mask tiles of which a warp reads all words at once: on the diagonal and next to it.
+__device__ __forceinline__ bool is_read_whole(int row_tile, int column_tile) {
+  return row_tile + 1 >= column_tile;
+}
+
 /// The mask tiles of a task by one warp: bit j of word i says that box i of a row tile and box j of
-/// the column tile overlap. A lane has four rows in registers, two of each tile; all lanes read the
-/// same column at a time. Positions count from the image's first candidate.
+/// the column tile overlap. Words that are zero are left out, but where is_read_whole(); flags of a
+/// tile say which of its rows have a bit. A lane has four rows in registers, two of each tile; all
+/// lanes read the same column at a time. Positions count from the image's first candidate.
 template <bool kClassAware, NmsTest kTest>
 __device__ void compute_mask(const NmsArguments& arguments, const NmsWorkspace& workspace,
                              std::int64_t image, std::int64_t panel_start, TaskPosition task,
@@ -104,11 +104,23 @@ __device__ void compute_mask(const NmsArguments& arguments, const NmsWorkspace& 
                                                 bits[half]);
   }
   const std::int64_t tile = image * workspace.panel_tiles + first_tile_of(task.column) + task.row;
-  TileMask* const words = workspace.mask + tile * kTile;
 #pragma unroll
-  for (int k = 0; k < kRows; ++k) {
-    const bool above_diagonal = k < kRows / 2 || task.row < task.column;
-    if (above_diagonal) words[lane + kWarpSize * k] = {bits[0][k], bits[1][k]};
+  for (int t = 0; t < 2; ++t) {
+    const int row_tile = task.row + t;
+    if (row_tile > task.column) break;
+    TileMask* const words = workspace.mask + (tile + t) * kTile;
+    bool overlaps_any[2];
+#pragma unroll
+    for (int k = 0; k < 2; ++k) {
+      const TileMask word = {bits[0][2 * t + k], bits[1][2 * t + k]};
+      overlaps_any[k] = (word.low | word.high) != 0u;
+      if (overlaps_any[k] || is_read_whole(row_tile, task.column)) {
+        words[lane + kWarpSize * k] = word;
+      }
+    }
+    const TileMask rows_of_tile = {__ballot_sync(kFullWarp, overlaps_any[0]),
+                                   __ballot_sync(kFullWarp, overlaps_any[1])};
+    if (lane == 0) workspace.mask_rows[tile + t] = rows_of_tile;
   }
 }
 
@@ -129,31 +141,33 @@ __device__ __forceinline__ TileMask overlapped(const TileMask& kept, unsigned la
           warp_or((first.high & use_first) | (second.high & use_second))};
 }
 
-/// Warps that flag what a tile overlaps, each for a few of its boxes.
-constexpr int kNmsPanelHelpers = kNmsPanelWarps - 1;
-constexpr int kNmsHelperRows =
-    (static_cast<int>(kNmsTile) + kNmsPanelHelpers - 1) / kNmsPanelHelpers;
-
-/// All words of a mask tile that belong to kept boxes of helper `helper`.
-__device__ __forceinline__ TileMask words_of_kept(const TileMask& kept, int helper,
-                                                  const TileMask* words) {
-  const int first = helper * kNmsHelperRows;
-  const auto flags =
-      static_cast<unsigned>(((static_cast<std::uint64_t>(kept.high) << 32) | kept.low) >> first);
+/// All words of a mask tile that belong to the flagged rows.
+__device__ __forceinline__ TileMask words_of(const TileMask& rows, const TileMask* words) {
+  constexpr int kHalf = static_cast<int>(kNmsTile) / 2;
   TileMask gone = {0u, 0u};
-#pragma unroll
-  for (int row = 0; row < kNmsHelperRows; ++row) {
-    if (((flags >> row) & 1u) == 0u || first + row >= static_cast<int>(kNmsTile)) continue;
-    const TileMask word = words[first + row];
-    gone = {gone.low | word.low, gone.high | word.high};
+  unsigned low = rows.low;
+  unsigned high = rows.high;
+  while ((low | high) != 0u) {  // a row of each half at a time, so that one read waits for another
+    const int first = low != 0u ? __ffs(static_cast<int>(low)) - 1 : -1;
+    const int second = high != 0u ? kHalf + __ffs(static_cast<int>(high)) - 1 : first;
+    const TileMask one = words[first >= 0 ? first : second];
+    const TileMask other = words[second];
+    gone = {gone.low | one.low | other.low, gone.high | one.high | other.high};
+    low &= low - 1u;
+    high &= high - 1u;
   }
   return gone;
 }
 
+/// What the warps of a block do when it settles a panel: the first one resolves tiles, the last one
+/// writes what is kept, and those between flag what it overlaps.
+constexpr int kNmsWritingWarp = kNmsPanelWarps - 1;
+constexpr int kNmsFlaggingWarps = kNmsPanelWarps - 2;
+
 /// Greedy suppression of one panel, by one block, from its mask: a tile and a barrier a step. The
-/// first warp resolves the step's tile. The others meanwhile flag what the tile before it overlaps,
-/// but for the step's tile itself, for which the first warp has no time to wait: a lane a later
-/// tile, so that only the words of kept boxes are read.
+/// first warp resolves the step's tile. Others meanwhile flag what the tile before it overlaps, but
+/// for the step's tile itself, for which the first warp has no time to wait: a lane a later tile,
+/// so that of its mask only the words of kept boxes that overlap something are read.
 __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWorkspace& workspace,
                                      std::int64_t image, std::int64_t panel_start) {
   constexpr int kTile = static_cast<int>(kNmsTile);
@@ -163,6 +177,7 @@ __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWor
   const unsigned lane = threadIdx.x % kWarpSize;
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
   const TileMask* const mask = workspace.mask + image * workspace.panel_tiles * kTile;
+  const TileMask* const mask_rows = workspace.mask_rows + image * workspace.panel_tiles;
   const std::uint32_t* const order = workspace.order + image * arguments.candidates;
   std::uint32_t* const kept_positions = workspace.kept + image * arguments.candidates;
   const NmsImage place = locate_image(arguments, image);
@@ -211,7 +226,7 @@ __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWor
     }
     if (warp > 0 && tile > 0) {
       const ResolvedTile last = resolved[(tile - 1) % 2];
-      if (warp == 1 + tile % kNmsPanelHelpers) {
+      if (warp == kNmsWritingWarp) {
         for (int k = 0; k < 2; ++k) {
           if (!flag_of(last.kept, lane, k == 1)) continue;
           const int slot = last.kept_before + rank_in_tile(last.kept, lane, k == 1);
@@ -223,13 +238,14 @@ __device__ inline void resolve_panel(const NmsArguments& arguments, const NmsWor
           write_kept(arguments, place, order[position]);
         }
       }
-      for (int first = tile + 1; resolving && first < tiles; first += kWarpSize) {
-        const int later = first + static_cast<int>(lane);
-        if (later >= tiles) continue;
-        const TileMask* const words = mask + (first_tile_of(later) + tile - 1) * kTile;
-        const TileMask gone = words_of_kept(last.kept, warp - 1, words);
-        if (gone.low != 0u) atomicOr(&removed[later].low, gone.low);
-        if (gone.high != 0u) atomicOr(&removed[later].high, gone.high);
+      const int mine = tile + 1 + static_cast<int>(threadIdx.x) - kWarpSize;
+      const bool flags_later = warp != kNmsWritingWarp && resolving;
+      for (int later = mine; flags_later && later < tiles; later += kNmsFlaggingWarps * kWarpSize) {
+        const int above = first_tile_of(later) + tile - 1;
+        const TileMask rows = mask_rows[above];
+        const TileMask gone =
+            words_of({rows.low & last.kept.low, rows.high & last.kept.high}, mask + above * kTile);
+        removed[later] = {removed[later].low | gone.low, removed[later].high | gone.high};
       }
     }
     if (!resolving) break;
@@ -266,9 +282,9 @@ __device__ __forceinline__ bool task_is_removed(const NmsWorkspace& workspace, s
 /// Mask of the panel that starts at `panel_start`, a task a warp; the block that comes last of an
 /// image resolves the panel. Which one that is differs from run to run, the result does not.
 template <bool kClassAware, NmsTest kTest>
-__global__ void __launch_bounds__(kNmsPanelThreads, kTest != NmsTest::fast ? 2
-                                                    : kClassAware          ? 3
-                                                                           : 4)
+__global__ void __launch_bounds__(kNmsPanelThreads, kTest != NmsTest::fast ? 4
+                                                    : kClassAware          ? 6
+                                                                           : 8)
     nms_panel_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                      std::int64_t panel_start, unsigned blocks_per_image) {
   begin_overlapped_kernel();
@@ -305,12 +321,12 @@ __global__ void __launch_bounds__(kNmsPanelThreads, kTest != NmsTest::fast ? 2
 }
 
 /// Removes the boxes from `start` on that overlap a box kept in the panel just resolved: a box a
-/// thread, kept boxes by way of shared memory. `start` is a multiple of 32: a warp owns a word of
-/// flags.
+/// thread, kept boxes by way of shared memory. Where there are few boxes, `parts` blocks share the
+/// kept ones. `start` is a multiple of 32: a word of flags belongs to one warp of each part.
 template <bool kClassAware, NmsTest kTest>
 __global__ void __launch_bounds__(kNmsThreads)
     nms_suppress_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
-                        std::int64_t start, unsigned blocks_per_image) {
+                        std::int64_t start, unsigned parts, unsigned blocks_per_image) {
   begin_overlapped_kernel();
   CUDET_SHARED_ARRAY(float4, kept_corners, (kSharedCorners<kTest, kNmsThreads>));
   CUDET_SHARED_ARRAY(float4, kept_areas, (kSharedAreas<kTest, kNmsThreads>));
@@ -318,7 +334,8 @@ __global__ void __launch_bounds__(kNmsThreads)
   CUDET_SHARED_ARRAY(std::int64_t, kept_classes, kClassAware ? kNmsThreads : 1);
   const BlockOfImage where = block_of_image(blocks_per_image);
   const NmsImageState& state = workspace.state[where.image];
-  const std::int64_t block_start = start + where.block * kNmsThreads;
+  const std::int64_t block_start = start + where.block / parts * kNmsThreads;
+  const auto part = static_cast<int>(where.block % parts);
   if (image_done(workspace, state, block_start)) return;
 
   const std::int64_t image_start = where.image * arguments.candidates;
@@ -330,12 +347,17 @@ __global__ void __launch_bounds__(kNmsThreads)
   const unsigned lane = threadIdx.x % kWarpSize;
   std::uint32_t* const flags =
       workspace.removed + where.image * workspace.removed_words + position / kWarpSize;
-  bool alive = position < state.candidates && ((*flags >> lane) & 1u) == 0u;
+  // Other parts set flags meanwhile; which of them are seen makes no difference to the result.
+  unsigned removed = 0u;
+  if (lane == 0 && position < state.candidates) removed = atomicOr(flags, 0u);
+  removed = __shfl_sync(kFullWarp, removed, 0);
+  bool alive = position < state.candidates && ((removed >> lane) & 1u) == 0u;
   const bool was_alive = alive;
   const SharedBoxes kept_boxes = {kept_corners, kept_areas, kept_rotated, kept_classes};
   const NmsBox box =
       load_sorted_box<kClassAware, kTest>(arguments, workspace, image_start + position, image_end);
-  for (int first = 0; first < kept_count; first += kNmsThreads) {
+  for (int first = part * kNmsThreads; first < kept_count;
+       first += static_cast<int>(parts) * kNmsThreads) {
     if (__syncthreads_or(static_cast<int>(alive)) == 0) break;
     const int mine = first + static_cast<int>(threadIdx.x);
     const std::int64_t kept_position = mine < kept_count ? image_start + kept[mine] : image_end;
@@ -347,7 +369,7 @@ __global__ void __launch_bounds__(kNmsThreads)
     drop_overlapping<kClassAware, kTest, 1>(arguments, &box, kept_boxes, staged, &alive);
   }
   const unsigned newly_removed = __ballot_sync(kFullWarp, was_alive && !alive);
-  if (lane == 0 && newly_removed != 0u) *flags |= newly_removed;
+  if (lane == 0 && newly_removed != 0u) atomicOr(flags, newly_removed);
 }
 
 }  // namespace cudet::device

@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(kNmsThreads)
   const NmsImage image = locate_image(arguments, where.image);
   const std::int64_t i = where.block * kNmsThreads + threadIdx.x;
   const auto element = static_cast<unsigned>(i);
-  if (i < arguments.elements) write_not_kept(arguments, image, element);
+  initialise_item(arguments, workspace, image, i);
   if (i < arguments.candidates) {
     const std::int64_t to = where.image * arguments.candidates + i;
     const bool select = workspace.selection != nullptr;
@@ -47,18 +47,6 @@ __global__ void __launch_bounds__(kNmsThreads)
       workspace.selection[where.image] = NmsSelection();
       workspace.selection[where.image].wanted = static_cast<std::uint32_t>(arguments.candidates);
     }
-  }
-  if (workspace.state == nullptr) return;  // one block does the rest
-  if (i < workspace.removed_words) {
-    workspace.removed[where.image * workspace.removed_words + i] = 0;
-  }
-  if (workspace.suppressors != nullptr && i < arguments.candidates) {
-    workspace.suppressors[where.image * arguments.candidates + i] = kNoSuppressor;
-  }
-  if (i < arguments.capacity) write_padding(arguments, where.image, i);
-  if (i == 0) {
-    workspace.state[where.image] = NmsImageState();
-    if (arguments.out.count != nullptr) arguments.out.count[where.image] = 0;
   }
 }
 

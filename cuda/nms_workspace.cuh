@@ -24,6 +24,7 @@ struct NmsWorkspace {
   std::int64_t* classes;
   std::uint32_t* removed;
   TileMask* mask;
+  TileMask* mask_rows;
   std::uint32_t* kept;
   NmsImageState* state;
   std::uint32_t* elements;
@@ -72,6 +73,40 @@ __device__ __forceinline__ NmsBox load_sorted_box(const NmsArguments& arguments,
   const BoxNumbers numbers = exists ? sorted_numbers<kTest>(workspace, position) : no_box<kTest>();
   const std::int64_t class_id = kClassAware && exists ? workspace.classes[position] : 0;
   return make_nms_box<kTest>(arguments, numbers, class_id);
+}
+
+/// The box (and class and number) of a candidate at its sorted position of the batch.
+template <bool kClassAware, NmsTest kTest>
+__device__ __forceinline__ void store_candidate(const NmsArguments& arguments,
+                                                const NmsWorkspace& workspace,
+                                                const NmsImage& image, unsigned element,
+                                                std::int64_t position) {
+  store_sorted_numbers<kTest>(
+      workspace, position, load_nms_box<kTest>(arguments, box_position(arguments, image, element)));
+  if (workspace.elements != nullptr) workspace.elements[position] = element;
+  if constexpr (kClassAware) {
+    workspace.classes[position] = load_class(arguments, image, element);
+  }
+}
+
+/// Number `i` of everything that has to be set at the beginning: outputs of an element, a word of
+/// flags, the suppressor of a candidate, an output slot; and with the first one the image's state.
+__device__ __forceinline__ void initialise_item(const NmsArguments& arguments,
+                                                const NmsWorkspace& workspace,
+                                                const NmsImage& image, std::int64_t i) {
+  if (i < arguments.elements) write_not_kept(arguments, image, static_cast<unsigned>(i));
+  if (workspace.state == nullptr) return;  // one block does the rest
+  if (i < workspace.removed_words) {
+    workspace.removed[image.index * workspace.removed_words + i] = 0;
+  }
+  if (workspace.suppressors != nullptr && i < arguments.candidates) {
+    workspace.suppressors[image.index * arguments.candidates + i] = kNoSuppressor;
+  }
+  if (i < arguments.capacity) write_padding(arguments, image.index, i);
+  if (i == 0) {
+    workspace.state[image.index] = NmsImageState();
+    if (arguments.out.count != nullptr) arguments.out.count[image.index] = 0;
+  }
 }
 
 }  // namespace cudet::device

@@ -136,24 +136,26 @@ DepthwiseConvKernel choose(const DepthwiseConvShape& shape) {
 
 /// How many rows of y a thread goes down where `columns` threads stand side by side in all images.
 /// A strip of R rows costs R + K / stride - 1 steps: strips are long, unless there are too few
-/// threads for all multiprocessors of a large device.
-std::int64_t rows_of_strip(const DepthwiseConvShape& shape, std::int64_t columns) {
-  constexpr std::int64_t kEnoughThreads = 1 << 16;
+/// threads, below `enough_threads`, for all multiprocessors of a large device.
+std::int64_t rows_of_strip(const DepthwiseConvShape& shape, std::int64_t columns,
+                           std::int64_t enough_threads) {
   const std::int64_t long_strip = 8 * (shape.kernel_h - 1) / shape.stride_h;
   const std::int64_t few = std::max<std::int64_t>(shape.oh / long_strip, 1);
   const std::int64_t many = std::max<std::int64_t>(
-      std::min(ceil_divide(kEnoughThreads, columns), shape.oh / kFewestRows), 1);
+      std::min(ceil_divide(enough_threads, columns), shape.oh / kFewestRows), 1);
   const std::int64_t rows = ceil_divide(shape.oh, std::max(few, many));
   return std::max(rows, std::min(kFewestRows, shape.oh));
 }
 
 Status cut_rows(DepthwiseConvPlan* plan) {
+  constexpr std::int64_t kEnoughThreads = 1 << 16;
   const DepthwiseConvShape& shape = plan->shape;
   const std::int64_t shift = (depthwise_rows_left(shape) - shape.pad_left) / shape.stride_w;
   plan->column_shift = static_cast<int>(shift);
   const std::int64_t groups = ceil_divide(shape.ow + shift, kColumns);
   const std::int64_t planes = shape.n * shape.out_channels();
-  return cut(rows_of_strip(shape, planes * groups), groups, shape.out_channels(), plan);
+  return cut(rows_of_strip(shape, planes * groups, kEnoughThreads), groups, shape.out_channels(),
+             plan);
 }
 
 Status cut_planes(DepthwiseConvPlan* plan) {
@@ -185,22 +187,42 @@ Status cut_tiles(DepthwiseConvPlan* plan) {
       shape.out_channels() * ceil_divide(shape.oh, kTile) * ceil_divide(shape.ow, kTile), plan);
 }
 
-/// A block has all channels where they are few enough, otherwise one of several equal slices.
-Status cut_channels(DepthwiseConvPlan* plan) {
+/// Sets how many groups of four channels a block has, side by side, and for how many items, so
+/// that few lanes are idle: warps have 32, and the last slice may have fewer groups.
+void set_slices(std::int64_t channel_groups, DepthwiseConvPlan* plan) {
+  constexpr std::int64_t kWarp = 32;
   constexpr std::int64_t kMaxSlice = 32;
+  const std::int64_t fewest = ceil_divide(channel_groups, kMaxSlice);
+  double best = 0.0;
+  for (std::int64_t slices = fewest; slices <= std::min(2 * fewest, channel_groups); ++slices) {
+    const std::int64_t slice = ceil_divide(channel_groups, slices);
+    for (std::int64_t places = kThreads / slice; places > kThreads / slice / 2; --places) {
+      const std::int64_t lanes = round_up(slice * places, kWarp);
+      const double useful =
+          static_cast<double>(channel_groups * places) / static_cast<double>(slices * lanes);
+      if (useful <= best) continue;
+      best = useful;
+      plan->channel_slice = static_cast<int>(slice);
+      plan->channel_slices = static_cast<int>(slices);
+      plan->channel_places = static_cast<int>(places);
+      plan->block_threads = static_cast<int>(lanes);
+    }
+  }
+}
+
+Status cut_channels(DepthwiseConvPlan* plan) {
+  // A thread has several loads under way at a time.
+  constexpr std::int64_t kEnoughThreads = 1 << 15;
   const DepthwiseConvShape& shape = plan->shape;
-  const std::int64_t columns = shape.kernel_w == 7 ? 2 : 4;
-  const std::int64_t groups = ceil_divide(shape.ow, columns);
+  const std::int64_t groups = ceil_divide(shape.ow, kColumns);
   const std::int64_t channel_groups = shape.c / kLaneChannels;
-  const std::int64_t slices = ceil_divide(channel_groups, kMaxSlice);
-  const std::int64_t slice = ceil_divide(channel_groups, slices);
-  const std::int64_t rows = rows_of_strip(shape, shape.n * channel_groups * groups);
-  plan->channel_slice = static_cast<int>(slice);
-  plan->shared_bytes =
-      static_cast<std::size_t>(shape.kernel_h * shape.kernel_w * slice * kLaneChannels) *
-      sizeof(float);
+  const std::int64_t rows = rows_of_strip(shape, shape.n * channel_groups * groups, kEnoughThreads);
+  set_slices(channel_groups, plan);
+  plan->shared_bytes = static_cast<std::size_t>(shape.kernel_h * shape.kernel_w *
+                                                plan->channel_slice * kLaneChannels) *
+                       sizeof(float);
   CUDET_RETURN_IF_ERROR(cut(rows, groups, 1, plan));
-  return set_blocks(slices * ceil_divide(plan->items, kThreads / slice), plan);
+  return set_blocks(plan->channel_slices * ceil_divide(plan->items, plan->channel_places), plan);
 }
 
 }  // namespace

@@ -57,15 +57,18 @@ struct DepthwiseConvPlan {
   DepthwiseConvKernel kernel = DepthwiseConvKernel::generic;
   unsigned blocks = 0;  ///< of the grid; 0 where there is nothing to compute
   unsigned blocks_per_image = 0;
-  unsigned items = 0;     ///< of an image: what a thread works on
-  int strip_rows = 0;     ///< output rows of an item
-  int strips = 0;         ///< of a plane
-  int column_shift = 0;   ///< the first group's first column is -column_shift
-  int column_groups = 0;  ///< of a row
-  int tile_pitch = 0;     ///< floats of a row in shared memory
-  int block_planes = 0;   ///< whole planes of a block
+  int block_threads = 128;  ///< at most
+  unsigned items = 0;       ///< of an image: what a thread works on
+  int strip_rows = 0;       ///< output rows of an item
+  int strips = 0;           ///< of a plane
+  int column_shift = 0;     ///< the first group's first column is -column_shift
+  int column_groups = 0;    ///< of a row
+  int tile_pitch = 0;       ///< floats of a row in shared memory
+  int block_planes = 0;     ///< whole planes of a block
   std::size_t shared_bytes = 0;
   int channel_slice = 0;            ///< nhwc: groups of four channels of a block
+  int channel_slices = 0;           ///< of an image's channels
+  int channel_places = 0;           ///< items of a block
   unsigned pool_pieces = 0;         ///< sums of which a plane's is made
   std::size_t workspace_bytes = 0;  ///< float32 [n c m, pool_pieces], at least
 };

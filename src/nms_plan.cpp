@@ -44,74 +44,109 @@ Status check_limits(const NmsShape& shape) {
   return Status();
 }
 
-NmsPath choose_path(const NmsShape& shape, std::int64_t candidates) {
+/// True where panels rank elements, instead of sorting them, unless a test wants it otherwise.
+bool can_rank(const NmsShape& shape, NmsOrdering ordering) {
+  if (ordering != NmsOrdering::automatic) return ordering == NmsOrdering::ranking;
+  constexpr std::int64_t kMostElements = std::int64_t{1} << 30;  // whose square is a number
+  return shape.elements <= kMostElements &&
+         shape.batch <= kNmsRankedPairs / std::max<std::int64_t>(shape.elements, 1) /
+                            std::max<std::int64_t>(shape.elements, 1);
+}
+
+NmsPath choose_path(const NmsShape& shape, std::int64_t candidates, NmsOrdering ordering) {
   const bool greedy = shape.method == NmsMethod::greedy;
   if (greedy && shape.elements <= kNmsWarpBoxes) return NmsPath::warp;
   if (candidates == 0) return NmsPath::block;  // which writes the padding
   if (is_soft(shape.method)) return NmsPath::soft;
   if (is_matrix(shape.method)) return NmsPath::matrix;
-  const bool fits = candidates <= kNmsBlockBoxes && !shape.rotated;
-  return greedy && fits ? NmsPath::block : NmsPath::panels;
+  const bool fits = greedy && candidates <= kNmsBlockBoxes && !shape.rotated;
+  const bool spreads = ordering == NmsOrdering::ranking ||
+                       (shape.batch <= kNmsFewImages && shape.elements > kNmsFewElements);
+  return fits && !(spreads && can_rank(shape, ordering)) ? NmsPath::block : NmsPath::panels;
 }
 
-}  // namespace
-
-Status make_nms_plan(const NmsShape& shape, NmsPlan* plan) noexcept {
-  CUDET_RETURN_IF_ERROR(check_limits(shape));
+/// Everything but the workspace.
+void choose_kernels(const NmsShape& shape, NmsOrdering ordering, NmsPlan* plan) {
   *plan = NmsPlan();
   plan->shape = shape;
   plan->candidates = std::min(shape.top_k, shape.elements);
-  plan->path = choose_path(shape, plan->candidates);
-  // A warp or block that has all elements selects the best of them by the way.
-  const bool has_all = plan->path == NmsPath::warp ||
-                       (plan->path == NmsPath::block && shape.elements <= kNmsBlockBoxes);
-  plan->select = plan->candidates < shape.elements && !has_all;
+  plan->path = choose_path(shape, plan->candidates, ordering);
+  plan->ranks = plan->path == NmsPath::panels && can_rank(shape, ordering);
+  // A warp or block that has all elements selects the best of them by the way, and so do ranks.
+  plan->has_all = plan->path == NmsPath::warp || plan->ranks ||
+                  (plan->path == NmsPath::block && shape.elements <= kNmsBlockBoxes);
+  plan->select = plan->candidates < shape.elements && !plan->has_all;
   plan->element_bits = bits_for(shape.elements);
-  const bool sorted = plan->path == NmsPath::panels || plan->path == NmsPath::matrix;
   // Elements that were selected come in any order, and their numbers have to be sorted as well.
-  plan->score_shift = !sorted ? 32 : (plan->select ? plan->element_bits : 0);
+  plan->score_shift = !plan->sorts() ? 32 : (plan->select ? plan->element_bits : 0);
+  if (plan->path != NmsPath::panels) return;
+  plan->panel_boxes = std::min(plan->candidates, kNmsPanelBoxes);
+  plan->panels = (plan->candidates + kNmsPanelBoxes - 1) / kNmsPanelBoxes;
+  const std::int64_t side = (plan->panel_boxes + kNmsTile - 1) / kNmsTile;
+  plan->panel_tiles = triangle(side);
+  plan->panel_tasks = tile_pairs(side);
+  plan->removed_words = (plan->candidates + 31) / 32;
+}
 
+/// Places the pieces of the workspace.
+void lay_out(NmsPlan* plan) {
+  const NmsShape& shape = plan->shape;
   WorkspaceLayout layout;
   const std::int64_t total = shape.batch * plan->candidates;
   const auto add = [&](bool needed, std::int64_t count, std::size_t size) {
     return needed ? layout.add(count, size) : 0;
   };
+  const bool panels = plan->path == NmsPath::panels;
+  const bool matrix = plan->path == NmsPath::matrix;
+  const bool sorts = plan->sorts();
+  const bool large_soft = plan->path == NmsPath::soft && plan->candidates > kNmsBlockBoxes;
+  const bool has_boxes = panels || matrix || large_soft;
   plan->histogram = add(plan->select, shape.batch * kNmsDigits, sizeof(std::uint32_t));
   plan->selection = add(plan->select, shape.batch, sizeof(NmsSelection));
-  const bool has_keys = plan->select || (plan->path != NmsPath::block && !has_all);
+  const bool has_keys = plan->select || (plan->path != NmsPath::block && !plan->has_all);
   plan->keys[0] = add(has_keys, total, sizeof(std::uint64_t));
-  if (sorted) {
+  plan->keys[1] = add(sorts, total, sizeof(std::uint64_t));
+  plan->order[0] = add(panels || matrix, total, sizeof(std::uint32_t));
+  plan->order[1] = add(sorts, total, sizeof(std::uint32_t));
+  if (sorts) {
     plan->sort_bits = plan->score_shift + 32 + bits_for(shape.batch);
     plan->sort_temporary_bytes = device::sort_workspace_size(total);
-    plan->keys[1] = layout.add(total, sizeof(std::uint64_t));
-    for (std::size_t& order : plan->order)
-      order = layout.add(total, sizeof(std::uint32_t));
     plan->sort_temporary =
         layout.add(static_cast<std::int64_t>(plan->sort_temporary_bytes), sizeof(char));
-    plan->state = layout.add(shape.batch, sizeof(NmsImageState));
   }
-  const bool large_soft = plan->path == NmsPath::soft && plan->candidates > kNmsBlockBoxes;
-  const bool matrix = plan->path == NmsPath::matrix;
-  plan->boxes = add(sorted || large_soft, total, 4 * sizeof(float));
-  plan->angles = add(shape.rotated && (sorted || large_soft), total, sizeof(float));
-  plan->classes = add((sorted && shape.class_aware) || large_soft, total, sizeof(std::int64_t));
+  plan->state = add(panels || matrix, shape.batch, sizeof(NmsImageState));
+  plan->boxes = add(has_boxes, total, 4 * sizeof(float));
+  plan->angles = add(shape.rotated && has_boxes, total, sizeof(float));
+  plan->classes =
+      add(((panels || matrix) && shape.class_aware) || large_soft, total, sizeof(std::int64_t));
   plan->scores = add(matrix || large_soft, total, sizeof(float));
   plan->elements = add(matrix || large_soft, total, sizeof(std::uint32_t));
   plan->overlaps = plan->keys[1];  // not in use between the two sorts
   plan->suppressors =
-      add(sorted && shape.method == NmsMethod::weighted, total, sizeof(std::uint32_t));
-  plan->kept = add(plan->path == NmsPath::panels || large_soft, total, sizeof(std::uint32_t));
-  if (plan->path == NmsPath::panels) {
-    plan->panel_boxes = std::min(plan->candidates, kNmsPanelBoxes);
-    plan->panels = (plan->candidates + kNmsPanelBoxes - 1) / kNmsPanelBoxes;
-    const std::int64_t side = (plan->panel_boxes + kNmsTile - 1) / kNmsTile;
-    plan->panel_tiles = triangle(side);
-    plan->panel_tasks = tile_pairs(side);
-    plan->removed_words = (plan->candidates + 31) / 32;
-    plan->removed = layout.add(shape.batch * plan->removed_words, sizeof(std::uint32_t));
-    plan->mask = layout.add(shape.batch * plan->panel_tiles, kNmsTile * sizeof(std::uint64_t));
-  }
+      add(panels && shape.method == NmsMethod::weighted, total, sizeof(std::uint32_t));
+  plan->kept = add(panels || large_soft, total, sizeof(std::uint32_t));
+  plan->removed = add(panels, shape.batch * plan->removed_words, sizeof(std::uint32_t));
+  plan->mask = add(panels, shape.batch * plan->panel_tiles, kNmsTile * sizeof(std::uint64_t));
+  plan->mask_rows = add(panels, shape.batch * plan->panel_tiles, sizeof(std::uint64_t));
   plan->workspace_bytes = layout.total();
+}
+
+}  // namespace
+
+Status make_nms_plan(const NmsShape& shape, NmsPlan* plan, NmsOrdering ordering) noexcept {
+  CUDET_RETURN_IF_ERROR(check_limits(shape));
+  choose_kernels(shape, ordering, plan);
+  lay_out(plan);
+  if (plan->path != NmsPath::block || plan->candidates == 0) return Status();
+  // A workspace for many images, or for large ones, is to serve fewer and smaller ones too, which
+  // may be ranked.
+  NmsShape smaller = shape;
+  smaller.batch = std::min(shape.batch, kNmsFewImages);
+  if (shape.elements <= kNmsFewElements) return Status();
+  NmsPlan ranked;
+  choose_kernels(smaller, NmsOrdering::ranking, &ranked);
+  lay_out(&ranked);
+  plan->workspace_bytes = std::max(plan->workspace_bytes, ranked.workspace_bytes);
   return Status();
 }
 

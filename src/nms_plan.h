@@ -48,6 +48,16 @@ inline constexpr std::int64_t kNmsWarpBoxes = 64;
 /// Elements that one block holds, sorts and suppresses by itself.
 inline constexpr std::int64_t kNmsBlockBoxes = 1024;
 
+/// A block an image leaves a device idle where there are few images. Up to so many of more than
+/// kNmsFewElements elements are therefore worked off in panels, whose tiles all multiprocessors
+/// share; by the model of docs/performance.md the second launch pays from there on.
+inline constexpr std::int64_t kNmsFewImages = 16;
+inline constexpr std::int64_t kNmsFewElements = 256;
+
+/// Pairs of elements of a batch up to which comparing them all takes less time than sorting, which
+/// is six launches more: 10 us of a large device, by the same model.
+inline constexpr std::int64_t kNmsRankedPairs = std::int64_t{1} << 27;
+
 /// Side of the square tiles of the suppression mask: one bit a pair, a word of 64 bits a row.
 inline constexpr std::int64_t kNmsTile = 64;
 
@@ -73,15 +83,24 @@ constexpr std::int64_t tile_pairs(std::int64_t side) {
 enum class NmsPath {
   warp,    ///< greedy, one warp an image
   block,   ///< greedy, one block an image, which sorts as well; not for rotated boxes
-  panels,  ///< greedy and weighted: a device-wide sort, then panels of sorted boxes
+  panels,  ///< greedy and weighted: ranks or a device-wide sort, then panels of sorted boxes
   soft,    ///< soft methods: one block an image, nothing sorted
   matrix   ///< matrix methods: a device-wide sort before and one after
+};
+
+/// How elements get into their order.
+enum class NmsOrdering {
+  automatic,
+  ranking,  ///< by panels, sorted by comparing all pairs of elements
+  sorting   ///< one block an image where that is possible, and else a device-wide sort
 };
 
 struct NmsPlan {
   NmsShape shape;
   NmsPath path = NmsPath::block;
+  bool ranks = false;           ///< panels whose elements are not sorted, but ranked
   std::int64_t candidates = 0;  ///< elements an image that can take part, M below
+  bool has_all = false;         ///< one kernel sees all elements of an image and takes the best M
   bool select = false;      ///< M best elements are selected first, so that the rest is not sorted
   int element_bits = 0;     ///< bits of an element's number within its image
   int score_shift = 0;      ///< bits of a sort key below the score: an element's number, or none
@@ -99,19 +118,23 @@ struct NmsPlan {
   std::size_t order[2] = {};       ///< uint32 [M], elements, sorted along with the keys
   std::size_t sort_temporary = 0;  ///< of the sort
   std::size_t sort_temporary_bytes = 0;
-  std::size_t boxes = 0;     ///< float32 [M, 4], corners in sorted order, or the numbers of rotated
-                             ///< boxes but for their
-  std::size_t angles = 0;    ///< float32 [M]
-  std::size_t classes = 0;   ///< int64 [M], in sorted order
-  std::size_t removed = 0;   ///< uint32 [removed_words], by sorted position
-  std::size_t mask = 0;      ///< uint64 [panel_tiles, 64], tile after tile
-  std::size_t kept = 0;      ///< uint32 [M], sorted positions that are kept, in order
-  std::size_t state = 0;     ///< NmsImageState
+  std::size_t boxes = 0;    ///< float32 [M, 4], corners in sorted order, or the numbers of rotated
+                            ///< boxes but for their
+  std::size_t angles = 0;   ///< float32 [M]
+  std::size_t classes = 0;  ///< int64 [M], in sorted order
+  std::size_t removed = 0;  ///< uint32 [removed_words], by sorted position
+  std::size_t mask = 0;     ///< uint64 [panel_tiles, 64], tile after tile
+  std::size_t mask_rows = 0;  ///< uint64 [panel_tiles], rows of a tile that have a bit
+  std::size_t kept = 0;       ///< uint32 [M], sorted positions that are kept, in order
+  std::size_t state = 0;      ///< NmsImageState
   std::size_t elements = 0;  ///< uint32 [M], elements in sorted order, where `order` is sorted anew
   std::size_t scores = 0;    ///< float32 [M], decayed scores
   std::size_t overlaps = 0;  ///< float32 [M], largest metric with an earlier box; where keys[1] is
   std::size_t suppressors = 0;  ///< uint32 [M], sorted position of the box that suppresses it
   std::size_t workspace_bytes = 0;
+
+  /// A device-wide sort orders the candidates.
+  bool sorts() const { return path == NmsPath::matrix || (path == NmsPath::panels && !ranks); }
 };
 
 /// Progress of one image on the device.
@@ -132,8 +155,10 @@ struct NmsSelection {
   std::uint32_t settled;   ///< 1: those are all that there are; `last` is final
 };
 
-/// Fails where a size exceeds what the kernels index.
-Status make_nms_plan(const NmsShape& shape, NmsPlan* plan) noexcept;
+/// Fails where a size exceeds what the kernels index. Results are the same for every ordering;
+/// tests ask for one of them.
+Status make_nms_plan(const NmsShape& shape, NmsPlan* plan,
+                     NmsOrdering ordering = NmsOrdering::automatic) noexcept;
 
 /// The score threshold for raw scores: a raw score passes exactly where its activated one passes
 /// the options' threshold.

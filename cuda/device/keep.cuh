@@ -19,5 +19,18 @@ __device__ __forceinline__ unsigned keep(unsigned value) {
 __device__ __forceinline__ bool keep(bool value) {
   return keep(static_cast<int>(value)) != 0;
 }
+__device__ __forceinline__ long long keep(long long value) {
+#if defined(__CUDACC__)
+  asm("" : "+l"(value));
+#endif
+  return value;
+}
+template <class T>
+__device__ __forceinline__ T* keep(T* pointer) {
+#if defined(__CUDACC__)
+  asm("" : "+l"(pointer));
+#endif
+  return pointer;
+}
 
 }  // namespace cudet::device

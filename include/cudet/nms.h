@@ -182,9 +182,9 @@ struct NmsOutput {
 
 /// Bytes of device workspace that nms() needs. Reads options and the shapes and types of the input
 /// only. Pure host arithmetic, monotone in batch and n: room for the largest shape serves all
-/// smaller ones. 0 for the greedy method on images of up to 1024 scores unless boxes are rotated;
-/// at most 64 bytes for each of the min(n * C, pre_nms_top_k) boxes an image that can take part
-/// + 1.1 MB an image. Errors as nms(), for options and input.
+/// smaller ones. 0 for the greedy method on images of up to 256 scores (rotated boxes: 64); at most
+/// 64 bytes for each of the min(n * C, pre_nms_top_k) boxes an image that can take part + 1.1 MB an
+/// image. Errors as nms(), for options and input.
 CUDET_API Status nms_workspace_size(const NmsOptions& options, const NmsInput& input,
                                     std::size_t* bytes) noexcept;
 
