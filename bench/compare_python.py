@@ -109,21 +109,21 @@ def clustered_boxes(random, count, objects):
     return box.astype(numpy.float32), score.astype(numpy.float32), number
 
 
-def seconds_of(call):
-    begin = time.perf_counter()
+def seconds_of(call, clock):
+    begin = clock()
     call()
-    return time.perf_counter() - begin
+    return clock() - begin
 
 
 class Comparison:
     """Prints one row a pair of calls and remembers the ratios."""
 
-    def __init__(self, least_seconds):
+    def __init__(self, least_seconds, clock):
         self.least_seconds = least_seconds
-        print("times are medians; the last ratio is that of the shortest times, which other programs "
-              "disturb least")
+        self.clock = clock
+        print("medians, and the shortest times, which other programs disturb least")
         print(f"{'workload':<42} {'with':<12} {'theirs':>11} {'cudet':>11} {'ratio':>8} "
-              f"{'shortest':>8}  result")
+              f"{'shortest':>11} {'cudet':>11} {'ratio':>8}  result")
 
     def row(self, workload, other, theirs, ours, result):
         """Takes turns until both have had their time."""
@@ -131,12 +131,13 @@ class Comparison:
         theirs(), ours()
         begin = time.perf_counter()
         while len(our_times) < 5 or time.perf_counter() - begin < self.least_seconds:
-            their_times.append(seconds_of(theirs))
-            our_times.append(seconds_of(ours))
+            their_times.append(seconds_of(theirs, self.clock))
+            our_times.append(seconds_of(ours, self.clock))
         their_time, our_time = statistics.median(their_times), statistics.median(our_times)
+        their_least, our_least = min(their_times), min(our_times)
         print(f"{workload:<42} {other:<12} {1e3 * their_time:8.3f} ms {1e3 * our_time:8.3f} ms "
-              f"{their_time / our_time:7.1f}x {min(their_times) / min(our_times):7.1f}x  {result}",
-              flush=True)
+              f"{their_time / our_time:7.1f}x {1e3 * their_least:8.3f} ms {1e3 * our_least:8.3f} ms "
+              f"{their_least / our_least:7.2f}x  {result}", flush=True)
 
 
 def same(equal):
@@ -295,6 +296,9 @@ def main():
     parser.add_argument("--threads", type=int, default=2, help="of each side (default: 2)")
     parser.add_argument("--min-time", type=float, default=2.0, metavar="SECONDS",
                         help="for each row at least (default: 2)")
+    parser.add_argument("--processor-time", action="store_true",
+                        help="of all threads together instead of real time: with one thread, on a "
+                             "machine that does other work too")
     parser.add_argument("--only", choices=PARTS, action="append", help="this part alone")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -304,7 +308,8 @@ def main():
         opencv = cv2.__version__
     print(f"{options.threads} threads; PyTorch {torch.__version__}, torchvision "
           f"{torchvision.__version__}, OpenCV {opencv}")
-    table = Comparison(options.min_time)
+    table = Comparison(options.min_time,
+                       time.process_time if options.processor_time else time.perf_counter)
     cudet = Cudet(options.library, options.threads)
     for name, compare in PARTS.items():
         if options.only is None or name in options.only:
