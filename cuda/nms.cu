@@ -129,6 +129,7 @@ NmsWorkspace make_workspace(const NmsPlan& plan, const NmsArguments& arguments, 
   workspace.panel_boxes = plan.panel_boxes;
   workspace.panel_tiles = plan.panel_tiles;
   workspace.panel_tasks = plan.panel_tasks;
+  workspace.task_tiles = plan.task_tiles;
   workspace.element_bits = plan.element_bits;
   workspace.score_shift = plan.score_shift;
   workspace.limit_classes = arguments.class_capacity < plan.candidates && plan.shape.class_aware;

@@ -18,7 +18,7 @@
 
 namespace cudet::device {
 
-constexpr int kNmsPanelThreads = 128;  // of the mask kernel: two tiles a warp
+constexpr int kNmsPanelThreads = 128;  // of the mask kernel: a task a warp
 constexpr int kNmsPanelWarps = kNmsPanelThreads / kWarpSize;
 
 /// A sorted position a thread: corners (and class) in sorted order, and the number of candidates.
@@ -50,21 +50,24 @@ __device__ __forceinline__ int first_tile_of(int column) {
   return column * (column + 1) / 2;
 }
 
-/// Two tiles above each other, or the one that is left at the end of a column, are one task.
+/// Two tiles above each other, or the one that is left at the end of a column, are one task; where
+/// there are few, each tile is.
 struct TaskPosition {
   int row, column;  ///< of its first tile
 };
 
-/// Row and column of task `index`; tasks are numbered column after column. The square root is only
-/// a first guess.
-__device__ __forceinline__ TaskPosition task_position(int index) {
-  const auto first_task_of = [](int column) { return (column + 1) * (column + 1) / 4; };
-  int column = static_cast<int>(2.0f * sqrtf(static_cast<float>(index)));
+/// Row and column of task `index` of so many tiles; tasks are numbered column after column. The
+/// square root is only a first guess.
+__device__ __forceinline__ TaskPosition task_position(int index, int tiles) {
+  const auto first_task_of = [tiles](int column) {
+    return tiles == 1 ? first_tile_of(column) : (column + 1) * (column + 1) / 4;
+  };
+  int column = static_cast<int>(sqrtf(static_cast<float>(2 * tiles * index)));
   while (first_task_of(column) > index)
     --column;
   while (first_task_of(column + 1) <= index)
     ++column;
-  return {2 * (index - first_task_of(column)), column};
+  return {tiles * (index - first_task_of(column)), column};
 }
 
 /// True for the mask tiles of which a warp reads all words at once: on the diagonal and next to it.
@@ -74,14 +77,14 @@ __device__ __forceinline__ bool is_read_whole(int row_tile, int column_tile) {
 
 /// The mask tiles of a task by one warp: bit j of word i says that box i of a row tile and box j of
 /// the column tile overlap. Words that are zero are left out, but where is_read_whole(); flags of a
-/// tile say which of its rows have a bit. A lane has four rows in registers, two of each tile; all
-/// lanes read the same column at a time. Positions count from the image's first candidate.
-template <bool kClassAware, NmsTest kTest>
+/// tile say which of its rows have a bit. A lane has two rows of each tile in registers; all lanes
+/// read the same column at a time. Positions count from the image's first candidate.
+template <int kTiles, bool kClassAware, NmsTest kTest>
 __device__ void compute_mask(const NmsArguments& arguments, const NmsWorkspace& workspace,
                              std::int64_t image, std::int64_t panel_start, TaskPosition task,
                              const SharedBoxes& columns) {
   constexpr int kTile = static_cast<int>(kNmsTile);
-  constexpr int kRows = 2 * kTile / kWarpSize;
+  constexpr int kRows = kTiles * kTile / kWarpSize;
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
   const std::int64_t start = image * arguments.candidates;
   const std::int64_t end = start + workspace.state[image].candidates;
@@ -92,12 +95,12 @@ __device__ void compute_mask(const NmsArguments& arguments, const NmsWorkspace& 
 #pragma unroll
   for (int offset = lane; offset < kTile; offset += kWarpSize)
     columns.store<kClassAware, kTest>(offset, load(task.column, offset));
-  NmsBox rows[kRows];
+  NmsBox rows[static_cast<unsigned>(kRows)];
 #pragma unroll
   for (int k = 0; k < kRows; ++k)
     rows[k] = load(task.row, lane + kWarpSize * k);
   __syncwarp();
-  unsigned bits[2][kRows];
+  unsigned bits[2][static_cast<unsigned>(kRows)];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     overlaps_of_rows<kClassAware, kTest, kRows>(arguments, rows, columns.from(kWarpSize * half),
@@ -105,7 +108,7 @@ __device__ void compute_mask(const NmsArguments& arguments, const NmsWorkspace& 
   }
   const std::int64_t tile = image * workspace.panel_tiles + first_tile_of(task.column) + task.row;
 #pragma unroll
-  for (int t = 0; t < 2; ++t) {
+  for (int t = 0; t < kTiles; ++t) {
     const int row_tile = task.row + t;
     if (row_tile > task.column) break;
     TileMask* const words = workspace.mask + (tile + t) * kTile;
@@ -276,7 +279,8 @@ __device__ __forceinline__ bool task_is_removed(const NmsWorkspace& workspace, s
     return flags[word] == ~0u && (!has_second || flags[word + 1] == ~0u);
   };
   if (tile_is_removed(task.column)) return true;
-  return tile_is_removed(task.row) && (task.row == task.column || tile_is_removed(task.row + 1));
+  const bool is_one = workspace.task_tiles == 1 || task.row == task.column;
+  return tile_is_removed(task.row) && (is_one || tile_is_removed(task.row + 1));
 }
 
 /// Mask of the panel that starts at `panel_start`, a task a warp; the block that comes last of an
@@ -301,12 +305,18 @@ __global__ void __launch_bounds__(kNmsPanelThreads, kTest != NmsTest::fast ? 4
 
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
   const int task = static_cast<int>(where.block) * kNmsPanelWarps + warp;
-  const TaskPosition position = task_position(task);
+  const TaskPosition position = task_position(task, workspace.task_tiles);
   if (task < workspace.panel_tasks && panel_start + position.column * kNmsTile < state.candidates &&
       !(panel_start > 0 && task_is_removed(workspace, where.image, panel_start, position))) {
     const SharedBoxes columns = {column_corners, column_areas, column_rotated, column_classes};
-    compute_mask<kClassAware, kTest>(arguments, workspace, where.image, panel_start, position,
-                                     columns.from(warp * kTile));
+    const SharedBoxes own = columns.from(warp * kTile);
+    if (workspace.task_tiles == 1) {
+      compute_mask<1, kClassAware, kTest>(arguments, workspace, where.image, panel_start, position,
+                                          own);
+    } else {
+      compute_mask<2, kClassAware, kTest>(arguments, workspace, where.image, panel_start, position,
+                                          own);
+    }
   }
 
   __threadfence();

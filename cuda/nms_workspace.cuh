@@ -35,6 +35,7 @@ struct NmsWorkspace {
   std::int64_t panel_boxes;
   std::int64_t panel_tiles;
   std::int64_t panel_tasks;
+  int task_tiles;
   std::int64_t stop;   ///< boxes that an image keeps before its panels end
   bool limit_classes;  ///< what the panels keep is not final: classes may have a limit
   int element_bits;    ///< of the number of an element in the key of a selected one

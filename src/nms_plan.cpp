@@ -84,7 +84,9 @@ void choose_kernels(const NmsShape& shape, NmsOrdering ordering, NmsPlan* plan) 
   plan->panels = (plan->candidates + kNmsPanelBoxes - 1) / kNmsPanelBoxes;
   const std::int64_t side = (plan->panel_boxes + kNmsTile - 1) / kNmsTile;
   plan->panel_tiles = triangle(side);
-  plan->panel_tasks = tile_pairs(side);
+  const bool few = shape.batch * tile_pairs(side) <= kNmsFewTasks;
+  plan->task_tiles = few ? 1 : 2;
+  plan->panel_tasks = few ? plan->panel_tiles : tile_pairs(side);
   plan->removed_words = (plan->candidates + 31) / 32;
 }
 

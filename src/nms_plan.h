@@ -79,6 +79,10 @@ constexpr std::int64_t tile_pairs(std::int64_t side) {
   return (side + 1) * (side + 1) / 4;
 }
 
+/// Warps work on pairs of tiles, which read each column for two of them. Up to so many pairs are
+/// worked on tile by tile instead: 4 warps on each of 132 multiprocessors.
+inline constexpr std::int64_t kNmsFewTasks = 528;
+
 /// Which kernels do the work once the candidates are known.
 enum class NmsPath {
   warp,    ///< greedy, one warp an image
@@ -108,7 +112,8 @@ struct NmsPlan {
   std::int64_t panels = 0;  ///< panels an image
   std::int64_t panel_boxes = 0;    ///< boxes of all panels but the last one
   std::int64_t panel_tiles = 0;    ///< mask tiles of a full panel
-  std::int64_t panel_tasks = 0;    ///< pairs of them
+  int task_tiles = 0;              ///< tiles of a task
+  std::int64_t panel_tasks = 0;    ///< tasks of a full panel
   std::int64_t removed_words = 0;  ///< 32-bit words of removal flags an image
 
   // Offsets of the workspace's pieces; every array is [batch, ...].

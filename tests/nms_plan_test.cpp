@@ -59,6 +59,16 @@ TEST(NmsPlan, RanksWhereThePairsAreFew) {
   EXPECT_TRUE(selecting.select);
 }
 
+TEST(NmsPlan, TasksAreSmallWhereThereAreFew) {
+  const NmsPlan small = plan_of(shape_of(1, 2048));  // 32 tiles a side
+  EXPECT_EQ(small.task_tiles, 1);
+  EXPECT_EQ(small.panel_tasks, 32 * 33 / 2);
+  EXPECT_EQ(plan_of(shape_of(2, 2048)).panel_tasks, 33 * 33 / 4);
+  const NmsPlan large = plan_of(shape_of(1, 4096));  // 64 tiles a side
+  EXPECT_EQ(large.task_tiles, 2);
+  EXPECT_EQ(large.panel_tasks, 65 * 65 / 4);
+}
+
 TEST(NmsPlan, TestsHaveTheirWay) {
   EXPECT_EQ(plan_of(shape_of(1, 1000), NmsOrdering::sorting).path, NmsPath::block);
   EXPECT_TRUE(plan_of(shape_of(1, 4096), NmsOrdering::sorting).sorts());
