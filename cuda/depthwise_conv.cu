@@ -16,9 +16,9 @@ namespace {
 
 constexpr const char* kOperation = "depthwise_conv";
 
-/// True for an absent tensor, or one whose data is aligned to four elements.
-bool is_aligned_four(const Tensor& tensor) {
-  const auto bytes = static_cast<std::uintptr_t>(4 * size_of(tensor.type()));
+/// True for an absent tensor, or one whose data is aligned to so many elements.
+bool is_aligned(const Tensor& tensor, int elements) {
+  const auto bytes = static_cast<std::uintptr_t>(elements * size_of(tensor.type()));
   return reinterpret_cast<std::uintptr_t>(tensor.data()) % bytes == 0;
 }
 
@@ -59,28 +59,27 @@ DepthwiseConvParameters make_parameters(const DepthwiseConvPlan& plan,
   p.dilation_w = to_int(shape.dilation_w);
   p.pad_top = to_int(shape.pad_top);
   p.pad_left = to_int(shape.pad_left);
-  // What starts at multiples of four elements of x and y.
+  // What starts at multiples of a vector of x and y.
   const bool nchw = shape.layout == ImageLayout::nchw;
-  const bool flat = plan.kernel == DepthwiseConvKernel::planes;
-  const std::int64_t x_step = flat ? plan.block_planes * shape.h * shape.w : nchw ? p.w : p.c;
-  const std::int64_t y_step = flat   ? plan.block_planes * shape.oh * shape.ow
-                              : nchw ? p.ow
-                                     : p.out_channels;
-  p.x_vectors = x_step % 4 == 0 && is_aligned_four(input.x);
-  p.weight_vectors = p.out_channels % 4 == 0 && is_aligned_four(input.weight);
-  p.y_vectors = y_step % 4 == 0 && plan.column_shift % 4 == 0;
+  const bool in_pairs = plan.kernel == DepthwiseConvKernel::planes;
+  const int x_vector = in_pairs ? 2 : 4;
+  p.x_vectors = (nchw ? p.w : p.c) % x_vector == 0 && is_aligned(input.x, x_vector);
+  p.weight_vectors = p.out_channels % 4 == 0 && is_aligned(input.weight, 4);
+  const int y_step = nchw ? p.ow : p.out_channels;
+  p.y_vectors = !in_pairs && y_step % 4 == 0 && plan.column_shift % 4 == 0;
   for (const Tensor* tensor : {&output.y, &output.pre_activation, &input.residual})
-    p.y_vectors = p.y_vectors && is_aligned_four(*tensor);
+    p.y_vectors = p.y_vectors && is_aligned(*tensor, 4);
+  p.y_pairs = y_step % 2 == 0 && plan.column_shift % 2 == 0 && is_aligned(output.y, 2);
   p.blocks_per_image = plan.blocks_per_image;
   p.items = plan.items;
   p.strip_rows = plan.strip_rows;
   p.strips = plan.strips;
   p.tile_pitch = plan.tile_pitch;
-  p.block_planes = plan.block_planes;
+  p.plane_lanes = plan.plane_lanes;
   p.planes = static_cast<unsigned>(shape.n * shape.out_channels());
-  p.channel_slice = plan.channel_slice;
-  p.channel_slices = plan.channel_slices;
-  p.channel_places = plan.channel_places;
+  p.slice_lanes = plan.slices.lanes;
+  p.slices = plan.slices.count;
+  p.places = plan.slices.places;
   p.column_shift = plan.column_shift;
   p.column_groups = plan.column_groups;
   p.pool_pieces = plan.pool_pieces;
@@ -117,7 +116,8 @@ ChosenKernel chosen_kernel(const DepthwiseConvPlan& plan, bool vectors) {
     case DepthwiseConvKernel::channels:
       return {depthwise_channels_kernel(plan.shape), "launching depthwise_conv_channels_kernel"};
     case DepthwiseConvKernel::planes:
-      return {depthwise_planes_kernel(plan.shape), "launching depthwise_conv_planes_kernel"};
+      return {depthwise_planes_kernel(plan.shape, vectors),
+              "launching depthwise_conv_planes_kernel"};
     case DepthwiseConvKernel::tiles:
       return {depthwise_tiles_kernel(plan.shape), "launching depthwise_conv_tiles_kernel"};
     default:

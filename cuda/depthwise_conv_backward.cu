@@ -75,18 +75,24 @@ GradientSource final_gradient(const Call& call) {
   return {call.workspace + call.plan.gradient, nullptr, true, Activation::none, 0.0f};
 }
 
-/// Whether pieces of rows can be read and written four elements at a time.
+/// Whether pieces of rows can be read and written four elements at a time, or columns two channels
+/// at a time.
 bool are_rows_aligned(const Call& call, const GradientSource& gradient, const void* image) {
   const DepthwiseConvShape& shape = call.plan.shape;
-  if (shape.layout != ImageLayout::nchw || shape.w % 4 != 0 || shape.ow % 4 != 0 ||
-      shape.pad_left != shape.kernel_w / 2) {
-    return false;
-  }
-  const auto bytes = static_cast<std::uintptr_t>(4 * size_of(shape.type));
-  for (const void* data : {image, gradient.grad_output, gradient.pre_activation}) {
-    if (reinterpret_cast<std::uintptr_t>(data) % bytes != 0) return false;
-  }
-  return true;
+  const bool nchw = shape.layout == ImageLayout::nchw;
+  const bool fits =
+      nchw ? shape.w % 4 == 0 && shape.ow % 4 == 0 && shape.pad_left == shape.kernel_w / 2
+           : shape.c % 2 == 0 && shape.multiplier == 1;
+  if (!fits) return false;
+  const int elements = nchw ? 4 : 2;
+  const auto is_aligned = [elements](const void* data, DataType type) {
+    return reinterpret_cast<std::uintptr_t>(data) %
+               static_cast<std::uintptr_t>(elements * size_of(type)) ==
+           0;
+  };
+  return is_aligned(image, shape.type) &&
+         is_aligned(gradient.grad_output, gradient.is_float32 ? DataType::float32 : shape.type) &&
+         is_aligned(gradient.pre_activation, shape.type);
 }
 
 /// As many images as 32-bit numbers of threads reach.
@@ -175,7 +181,7 @@ Status enqueue_grad_x(const Call& call) {
   parameters.weight = call.input.weight.data();
   parameters.grad_x = call.output.grad_x.data();
   parameters.image_threads =
-      static_cast<unsigned>(shape.c * plan.data.count * plan.data.column_groups);
+      static_cast<unsigned>(plan.channel_lanes * plan.data.count * plan.data.column_groups);
   parameters.images = images_at_once(shape.n, parameters.image_threads);
   parameters.strip_rows = plan.data.rows;
   parameters.strips = plan.data.count;
@@ -219,7 +225,9 @@ Status enqueue_grad_weight(const Call& call) {
   reduction.bias_type = output.grad_bias.type();
   reduction.groups = static_cast<unsigned>(plan.groups);
   reduction.splits = static_cast<unsigned>(plan.splits);
+  reduction.group_channels = static_cast<unsigned>(plan.group_channels);
   parameters.share = plan.share;
+  parameters.places = plan.places;
   parameters.strip_rows = plan.weight.rows;
   parameters.strips = plan.weight.count;
   parameters.column_groups = plan.weight.column_groups;

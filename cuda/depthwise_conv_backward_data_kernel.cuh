@@ -45,24 +45,29 @@ __device__ __forceinline__ void convolve_strips(const GradXParameters& parameter
   constexpr int kLeft = P / S;
   constexpr int kRight = (S - 1 + P) / S;
   constexpr int kColumns = 4 * S;
+  using Value = ColumnValue<kAccess>;
   const DepthwiseGeometry& geometry = parameters.geometry;
-  Floats<K> weight[static_cast<std::size_t>(K)];
+  const int second = channel + 1 < geometry.channels ? 1 : -1;
+  Columns<kAccess, K> weight[static_cast<std::size_t>(K)];
   const T* tap = static_cast<const T*>(parameters.weight) +
                  static_cast<long long>(channel) * geometry.weight_channel;
 #pragma unroll
   for (int p = 0; p < K; ++p) {
 #pragma unroll
     for (int q = 0; q < K; ++q) {
-      weight[p][q] = to_float(*tap);
-      tap += kAccess == RowAccess::channels ? geometry.weight_tap : 1;
+      // Not in pairs, which may not be aligned.
+      constexpr bool kTwo = kThreadChannels<kAccess> == 2;
+      weight[p][q] = load_column < kTwo ? RowAccess::channels : kAccess > (tap, second);
+      tap += geometry.weight_tap;
     }
   }
 
   const int first_column = column_group * kColumns - parameters.column_shift;
   const int first_gradient = column_group * 4 + parameters.gradient_shift;
-  const Piece piece = make_piece<0, kColumns, 0>(first_column, geometry.w, geometry.x.column);
+  const Piece piece =
+      make_piece<0, kColumns, 0>(first_column, geometry.w, geometry.x.column, second);
   const Piece gradient_piece =
-      make_piece<kLeft, 4, kRight>(first_gradient, geometry.ow, geometry.y.column);
+      make_piece<kLeft, 4, kRight>(first_gradient, geometry.ow, geometry.y.column, second);
   const int begin = strip * parameters.strip_rows;
   const auto rows = static_cast<unsigned>(min(parameters.strip_rows, geometry.h - begin));
   // Rows of g that reach the strip; above the first one there are none.
@@ -84,7 +89,7 @@ __device__ __forceinline__ void convolve_strips(const GradXParameters& parameter
              static_cast<long long>(begin + row) * geometry.x.row +
              static_cast<long long>(first_column) * geometry.x.column;
     const long long row_step = keep(static_cast<long long>(geometry.x.row));
-    Floats<kColumns> sums[static_cast<std::size_t>(K)] = {};
+    Columns<kAccess, kColumns> sums[static_cast<std::size_t>(K)] = {};
     const auto store_complete_rows = [&] {
 #pragma unroll
       for (int a = 0; a < S; ++a) {
@@ -98,20 +103,23 @@ __device__ __forceinline__ void convolve_strips(const GradXParameters& parameter
     int t = first_row;
 #pragma unroll 1
     for (; t < end_row; ++t) {
-      Floats<kLeft + 4 + kRight> g;
+      Columns<kAccess, kLeft + 4 + kRight> g;
       load_piece<kLeft, 4, kRight, kAccess>(walk, gradient_piece, g);
       walk.next_row();
 #pragma unroll
       for (int p = 0; p < K; ++p) {
+        // Rows of grad_x above and below the strip, where the question costs less than the answer.
+        constexpr bool kAsks = K > 3 && kThreadChannels < kAccess >> 1;
+        if (kAsks && static_cast<unsigned>(row + p) >= rows) continue;
 #pragma unroll
         for (int c = 0; c < kColumns; ++c) {
-          float sum = p + S < K ? sums[p + S < K ? p + S : 0][c] : 0.0f;
+          Value sum = p + S < K ? sums[p + S < K ? p + S : 0][c] : Value();
 #pragma unroll
           for (int q = 0; q < K; ++q) {
             // Column c is the padded one c + P, up to a multiple of S; tap q hits it from here:
             constexpr int kFar = S * K;  // keeps the division's operands from being negative
             const int from = c + P - q + kFar;
-            if (from % S == 0) sum = fmaf(weight[p][q], g[from / S - K + kLeft], sum);
+            if (from % S == 0) sum = multiply_add(weight[p][q], g[from / S - K + kLeft], sum);
           }
           sums[p][c] = sum;
         }
@@ -125,12 +133,23 @@ __device__ __forceinline__ void convolve_strips(const GradXParameters& parameter
       for (int p = 0; p < K; ++p) {
 #pragma unroll
         for (int c = 0; c < kColumns; ++c)
-          sums[p][c] = p + S < K ? sums[p + S < K ? p + S : 0][c] : 0.0f;
+          sums[p][c] = p + S < K ? sums[p + S < K ? p + S : 0][c] : Value();
       }
       store_complete_rows();
     }
   }
 }
+
+/// The ways of a kernel: with all aligned, and otherwise. The weights of two channels of a 7 x 7
+/// kernel would take too many registers.
+template <int K, bool kChannelsLast>
+constexpr RowAccess kGradXFast = !kChannelsLast ? RowAccess::vectors
+                                 : K < 7        ? RowAccess::pairs
+                                                : RowAccess::channel;
+template <int K, bool kChannelsLast>
+constexpr RowAccess kGradXPlain = !kChannelsLast ? RowAccess::elements
+                                  : K < 7        ? RowAccess::channels
+                                                 : RowAccess::channel;
 
 template <class T, int K, int S, bool kChannelsLast>
 __global__ void __launch_bounds__(kGradXThreads, 1)
@@ -142,8 +161,10 @@ __global__ void __launch_bounds__(kGradXThreads, 1)
   unsigned rest = index % parameters.image_threads;
   int channel, column_group, strip;
   if (kChannelsLast) {
-    channel = static_cast<int>(rest % static_cast<unsigned>(geometry.channels));
-    rest /= static_cast<unsigned>(geometry.channels);
+    constexpr int kChannels = kThreadChannels<kGradXFast<K, true>>;
+    const auto lanes = static_cast<unsigned>((geometry.channels + kChannels - 1) / kChannels);
+    channel = static_cast<int>(rest % lanes) * kChannels;
+    rest /= lanes;
     column_group = static_cast<int>(rest % static_cast<unsigned>(parameters.column_groups));
     strip = static_cast<int>(rest / static_cast<unsigned>(parameters.column_groups));
   } else {
@@ -152,15 +173,12 @@ __global__ void __launch_bounds__(kGradXThreads, 1)
     strip = static_cast<int>(rest % static_cast<unsigned>(parameters.strips));
     channel = static_cast<int>(rest / static_cast<unsigned>(parameters.strips));
   }
-  if constexpr (kChannelsLast) {
-    convolve_strips<T, K, S, RowAccess::channels>(parameters, first_image, channel, column_group,
-                                                  strip);
-  } else if (parameters.vectors) {
-    convolve_strips<T, K, S, RowAccess::vectors>(parameters, first_image, channel, column_group,
-                                                 strip);
+  constexpr RowAccess kFast = kGradXFast<K, kChannelsLast>;
+  constexpr RowAccess kPlain = kGradXPlain<K, kChannelsLast>;
+  if (kFast != kPlain && parameters.vectors) {
+    convolve_strips<T, K, S, kFast>(parameters, first_image, channel, column_group, strip);
   } else {
-    convolve_strips<T, K, S, RowAccess::elements>(parameters, first_image, channel, column_group,
-                                                  strip);
+    convolve_strips<T, K, S, kPlain>(parameters, first_image, channel, column_group, strip);
   }
 }
 

@@ -215,7 +215,8 @@ __device__ __forceinline__ float sum_of_tap(const GradWeightParameters& paramete
 template <class T, bool kChannelsLast>
 __global__ void __launch_bounds__(kGenericThreads, 1)
     generic_grad_weight_kernel(const GradWeightParameters parameters) {
-  constexpr int kChannels = static_cast<int>(kGroupChannels<kChannelsLast>);
+  // Lanes are channels where these are the neighbours in memory.
+  constexpr int kChannels = kChannelsLast ? kWarpSize : 1;
   constexpr int kWorkers = kGenericThreads / kChannels;
   CUDET_SHARED_ARRAY(float, slice_sums, kGenericThreads);
   const DepthwiseGeometry& geometry = parameters.geometry;
@@ -230,7 +231,7 @@ __global__ void __launch_bounds__(kGenericThreads, 1)
   const long long lines = static_cast<long long>(geometry.n) * geometry.oh;
   const long long first = min(lines, parameters.share * split);
   const long long last = min(lines, first + parameters.share);
-  float* partials = block_partials<kChannelsLast>(parameters);
+  float* partials = block_partials(parameters);
   if (slices > 1) {
     const int tap = worker % taps;
     const int slice = worker / taps;
@@ -251,7 +252,7 @@ __global__ void __launch_bounds__(kGenericThreads, 1)
           has_channel ? sum_of_tap<T>(parameters, channel, tap, first, last, 1) : 0.0f;
     }
   }
-  finish_weights<kChannelsLast>(parameters);
+  finish_weights(parameters);
 }
 
 }  // namespace cudet::device

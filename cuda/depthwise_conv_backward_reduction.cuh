@@ -12,12 +12,13 @@ namespace cudet::device {
 
 /// A block works for one group of channels, and for one of `splits` shares of the images.
 struct WeightReduction {
-  float* partials;    ///< [splits, groups, kernel_h kernel_w + 1, channels of a group]
+  float* partials;    ///< [splits, groups, kernel_h kernel_w + 1, group_channels]
   unsigned* arrived;  ///< [groups] blocks that have stored theirs; not used with one split
   void* grad_weight;  ///< null: not wanted
   void* grad_bias;    ///< null: not wanted
   DataType weight_type, bias_type;
   unsigned groups, splits;
+  unsigned group_channels;
 };
 
 struct GradWeightParameters {
@@ -27,28 +28,22 @@ struct GradWeightParameters {
   WeightReduction reduction;
   long long share;  ///< pieces of all images, or rows of outputs, that a split has
   int strip_rows, strips, column_groups;  ///< of the window kernels
+  int places;    ///< pieces that a block works on at a time, where channels lie side by side
   bool vectors;  ///< rows begin at multiples of four elements, and so does the padded window
 };
 
-/// Channels that a block works for: lanes are channels where these are the neighbours in memory.
-template <bool kChannelsLast>
-constexpr unsigned kGroupChannels = kChannelsLast ? 32 : 1;
-
-/// Where the block's sums go: those of tap t and the group's channel k to [t kGroupChannels + k].
-template <bool kChannelsLast>
+/// Where the block's sums go: those of tap t and the group's channel k to [t group_channels + k].
 __device__ __forceinline__ float* block_partials(const GradWeightParameters& parameters) {
   const DepthwiseGeometry& geometry = parameters.geometry;
   const unsigned sums = (static_cast<unsigned>(geometry.kernel_h * geometry.kernel_w) + 1) *
-                        kGroupChannels<kChannelsLast>;
+                        parameters.reduction.group_channels;
   return parameters.reduction.partials + static_cast<std::size_t>(blockIdx.x) * sums;
 }
 
 /// Run by all threads of a block after it has stored its sums.
-template <bool kChannelsLast>
 __device__ __forceinline__ void finish_weights(const GradWeightParameters& parameters) {
   const WeightReduction& reduction = parameters.reduction;
   const DepthwiseGeometry& geometry = parameters.geometry;
-  constexpr unsigned kChannels = kGroupChannels<kChannelsLast>;
   const unsigned group = blockIdx.x % reduction.groups;
   CUDET_SHARED(bool, is_last);
   __threadfence();
@@ -61,11 +56,12 @@ __device__ __forceinline__ void finish_weights(const GradWeightParameters& param
   if (!is_last) return;
   __threadfence();
   const auto taps = static_cast<unsigned>(geometry.kernel_h * geometry.kernel_w);
-  const unsigned sums = (taps + 1) * kChannels;
+  const unsigned channels = reduction.group_channels;
+  const unsigned sums = (taps + 1) * channels;
   const std::size_t step = static_cast<std::size_t>(reduction.groups) * sums;
   for (unsigned i = threadIdx.x; i < sums; i += blockDim.x) {
-    const unsigned tap = i / kChannels;
-    const unsigned channel = group * kChannels + i % kChannels;
+    const unsigned tap = i / channels;
+    const unsigned channel = group * channels + i % channels;
     if (channel >= static_cast<unsigned>(geometry.out_channels)) continue;
     // Past the first-level cache, which does not see what other blocks have written.
     const float* partial = reduction.partials + static_cast<std::size_t>(group) * sums + i;

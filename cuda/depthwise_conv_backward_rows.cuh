@@ -11,23 +11,54 @@
 
 namespace cudet::device {
 
-/// How the columns of a row are read and written.
+/// How the columns of a row are read and written. The last three are for channels that are the
+/// neighbours in memory.
 enum class RowAccess {
   vectors,   ///< four at a time: rows, their width and a thread's own columns are aligned fours
   elements,  ///< one by one
-  channels   ///< one by one, with all channels of a column between it and the next
+  pairs,     ///< two channels of a column at a time: all are even and aligned
+  channels,  ///< the same two, one by one
+  channel    ///< one channel
 };
+
+template <RowAccess kAccess>
+constexpr bool kIsChannelsLast = kAccess >= RowAccess::pairs;
+
+/// Channels of a thread.
+template <RowAccess kAccess>
+constexpr int kThreadChannels =
+    kAccess == RowAccess::pairs || kAccess == RowAccess::channels ? 2 : 1;
+
+/// What a thread has of a column, and of some columns.
+template <RowAccess kAccess>
+using ColumnValue = std::conditional_t<kThreadChannels<kAccess> == 2, float2, float>;
+template <RowAccess kAccess, int kCount>
+using Columns = ColumnValue<kAccess>[static_cast<std::size_t>(kCount)];
+
+__device__ __forceinline__ float multiply_add(float a, float b, float c) {
+  return fmaf(a, b, c);
+}
+__device__ __forceinline__ float2 multiply_add(float2 a, float2 b, float2 c) {
+  return make_float2(fmaf(a.x, b.x, c.x), fmaf(a.y, b.y, c.y));
+}
+__device__ __forceinline__ float add(float a, float b) {
+  return a + b;
+}
+__device__ __forceinline__ float2 add(float2 a, float2 b) {
+  return make_float2(a.x + b.x, a.y + b.y);
+}
 
 /// A thread's piece of every row of a plane: kLeft columns of its left neighbour, kMiddle of its
 /// own and kRight of its right one. Those of the neighbours come from the first-level cache.
 struct Piece {
   unsigned columns;  ///< bit k: column k of the piece lies in the image
   int column_step;   ///< distance of columns; 1 unless channels are the neighbours in memory
+  int second;        ///< distance of the second channel, where there are two; < 0: there is none
 };
 
 /// `first` is the thread's own first column.
 template <int kLeft, int kMiddle, int kRight>
-__device__ __forceinline__ Piece make_piece(int first, int width, int column_step) {
+__device__ __forceinline__ Piece make_piece(int first, int width, int column_step, int second) {
   static_assert(kLeft <= 4 && kMiddle % 4 == 0 && kRight <= 4);
   unsigned columns = 0;
 #pragma unroll
@@ -35,7 +66,7 @@ __device__ __forceinline__ Piece make_piece(int first, int width, int column_ste
     const bool exists = static_cast<unsigned>(first - kLeft + k) < static_cast<unsigned>(width);
     columns |= exists ? 1u << k : 0u;
   }
-  return {keep(columns), keep(column_step)};
+  return {keep(columns), keep(column_step), second};
 }
 
 /// x[kStart ...] = kCount <= 4 neighbours that end or begin at a multiple of four.
@@ -54,16 +85,62 @@ __device__ __forceinline__ void load_beside(const T* address, Floats<kTotal>& x)
   }
 }
 
+/// A thread's channels of a column.
+template <RowAccess kAccess, class T>
+__device__ __forceinline__ ColumnValue<kAccess> load_column(const T* address, int second) {
+  if constexpr (kAccess == RowAccess::pairs) {
+    return load_two(address);
+  } else if constexpr (kAccess == RowAccess::channels) {
+    return make_float2(to_float(*address), second < 0 ? 0.0f : to_float(address[second]));
+  } else {
+    return to_float(*address);
+  }
+}
+template <RowAccess kAccess, class T>
+__device__ __forceinline__ void store_column(T* address, int second, ColumnValue<kAccess> x) {
+  if constexpr (kAccess == RowAccess::pairs) {
+    store_two(address, x);
+  } else if constexpr (kAccess == RowAccess::channels) {
+    address[0] = from_float<T>(x.x);
+    if (second > 0) address[1] = from_float<T>(x.y);
+  } else {
+    *address = from_float<T>(x);
+  }
+}
+
 /// x = the piece of a row, 0 outside of the image; `own` is the address of the thread's own first
 /// column.
 template <int kLeft, int kMiddle, int kRight, RowAccess kAccess, class T>
 __device__ __forceinline__ void load_piece(const T* own, const Piece& piece,
-                                           Floats<kLeft + kMiddle + kRight>& x) {
+                                           Columns<kAccess, kLeft + kMiddle + kRight>& x) {
   constexpr int kTotal = kLeft + kMiddle + kRight;
+  if constexpr (kIsChannelsLast<kAccess>) {
+    const long long step = piece.column_step;
+    const T* address = own - step * kLeft;
+    if (piece.columns == (1u << kTotal) - 1) {
 #pragma unroll
-  for (float& element : x)
-    element = 0.0f;
-  if constexpr (kAccess == RowAccess::vectors) {
+      for (int k = 0; k < kTotal; ++k) {
+        x[k] = load_column<kAccess>(address, piece.second);
+        address += step;
+      }
+    } else {
+#pragma unroll
+      for (int k = 0; k < kTotal; ++k) {
+        x[k] = ColumnValue<kAccess>();
+        if ((piece.columns >> k & 1u) != 0) x[k] = load_column<kAccess>(address, piece.second);
+        address += step;
+      }
+    }
+  } else if constexpr (kAccess == RowAccess::elements) {
+#pragma unroll
+    for (int k = 0; k < kTotal; ++k) {
+      x[k] = 0.0f;
+      if ((piece.columns >> k & 1u) != 0) x[k] = to_float(own[k - kLeft]);
+    }
+  } else {
+#pragma unroll
+    for (float& element : x)
+      element = 0.0f;
     if constexpr (kLeft > 0) {
       if ((piece.columns & 1u) != 0) load_beside<0, kLeft, kTotal>(own - kLeft, x);
     }
@@ -81,14 +158,6 @@ __device__ __forceinline__ void load_piece(const T* own, const Piece& piece,
       if ((piece.columns >> (kLeft + kMiddle) & 1u) != 0) {
         load_beside<kLeft + kMiddle, kRight, kTotal>(own + kMiddle, x);
       }
-    }
-  } else {
-    const long long step = kAccess == RowAccess::channels ? piece.column_step : 1;
-    const T* address = own - step * kLeft;
-#pragma unroll
-    for (int k = 0; k < kTotal; ++k) {
-      if ((piece.columns >> k & 1u) != 0) x[k] = to_float(__ldg(address));
-      address += step;
     }
   }
 }
@@ -129,7 +198,7 @@ __device__ __forceinline__ GradientWalk<T> walk_gradient(const GradientSource& s
 /// The row of g where the thread is.
 template <int kLeft, int kMiddle, int kRight, RowAccess kAccess, class T>
 __device__ __forceinline__ void load_piece(const GradientWalk<T>& walk, const Piece& piece,
-                                           Floats<kLeft + kMiddle + kRight>& g) {
+                                           Columns<kAccess, kLeft + kMiddle + kRight>& g) {
   if (walk.is_plain) {
     load_piece<kLeft, kMiddle, kRight, kAccess>(reinterpret_cast<const T*>(walk.own), piece, g);
     return;
@@ -139,15 +208,19 @@ __device__ __forceinline__ void load_piece(const GradientWalk<T>& walk, const Pi
     return;
   }
   load_piece<kLeft, kMiddle, kRight, kAccess>(reinterpret_cast<const T*>(walk.own), piece, g);
-  Floats<kLeft + kMiddle + kRight> v;
+  Columns<kAccess, kLeft + kMiddle + kRight> v;
   load_piece<kLeft, kMiddle, kRight, kAccess>(reinterpret_cast<const T*>(walk.pre_activation),
                                               piece, v);
-  multiply_by_slopes<kLeft + kMiddle + kRight>(walk.activation, walk.negative_slope, v, g);
+  constexpr int kElements = (kLeft + kMiddle + kRight) * kThreadChannels<kAccess>;
+  multiply_by_slopes<kElements>(walk.activation, walk.negative_slope,
+                                reinterpret_cast<const Floats<kElements>&>(v),
+                                reinterpret_cast<Floats<kElements>&>(g));
 }
 
 /// Stores a piece without neighbours.
 template <int kCount, RowAccess kAccess, class T>
-__device__ __forceinline__ void store_piece(T* own, const Piece& piece, const Floats<kCount>& x) {
+__device__ __forceinline__ void store_piece(T* own, const Piece& piece,
+                                            const Columns<kAccess, kCount>& x) {
   if constexpr (kAccess == RowAccess::vectors) {
 #pragma unroll
     for (int start = 0; start < kCount; start += 4) {
@@ -158,8 +231,8 @@ __device__ __forceinline__ void store_piece(T* own, const Piece& piece, const Fl
   } else {
 #pragma unroll
     for (int k = 0; k < kCount; ++k) {
-      if ((piece.columns >> k & 1u) != 0) *own = from_float<T>(x[k]);
-      own += kAccess == RowAccess::channels ? piece.column_step : 1;
+      if ((piece.columns >> k & 1u) != 0) store_column<kAccess>(own, piece.second, x[k]);
+      own += kIsChannelsLast<kAccess> ? piece.column_step : 1;
     }
   }
 }

@@ -38,16 +38,22 @@ struct WeightWindow {
 template <class T, int K, int S, RowAccess kAccess>
 __device__ __forceinline__ void add_strip(const GradWeightParameters& parameters, int channel,
                                           long long image, int strip, int column_group,
-                                          Floats<K * K + 1>& sums) {
+                                          Columns<kAccess, K * K + 1>& sums) {
   using Window = WeightWindow<K, S>;
+  using Value = ColumnValue<kAccess>;
   const DepthwiseGeometry& geometry = parameters.geometry;
+  // The second channel of g, and what it reads of x.
+  const bool has_second = channel + 1 < geometry.out_channels;
+  const int x_channel = channel / geometry.multiplier;
+  const int x_second = has_second ? (channel + 1) / geometry.multiplier - x_channel : -1;
   const int begin = strip * parameters.strip_rows;
   const int strip_rows = keep(min(parameters.strip_rows, geometry.oh - begin));
   const int first_gradient = column_group * 4;
   const int first_x = S * first_gradient + Window::kPadding - geometry.pad_left;
-  const Piece gradient_piece = make_piece<0, 4, 0>(first_gradient, geometry.ow, geometry.y.column);
-  const Piece piece =
-      make_piece<Window::kPadding, 4 * S, Window::kRight>(first_x, geometry.w, geometry.x.column);
+  const Piece gradient_piece =
+      make_piece<0, 4, 0>(first_gradient, geometry.ow, geometry.y.column, has_second ? 1 : -1);
+  const Piece piece = make_piece<Window::kPadding, 4 * S, Window::kRight>(
+      first_x, geometry.w, geometry.x.column, x_second);
   GradientWalk<T> walk = walk_gradient<T>(
       parameters.gradient,
       image * geometry.y.image + static_cast<long long>(channel) * geometry.y.channel +
@@ -55,18 +61,18 @@ __device__ __forceinline__ void add_strip(const GradWeightParameters& parameters
           static_cast<long long>(first_gradient) * geometry.y.column,
       geometry.y.row);
   int row = S * begin - geometry.pad_top;
-  const char* own = static_cast<const char*>(parameters.x) +
-                    (image * geometry.x.image +
-                     static_cast<long long>(channel / geometry.multiplier) * geometry.x.channel +
-                     static_cast<long long>(row) * geometry.x.row +
-                     static_cast<long long>(first_x) * geometry.x.column) *
-                        static_cast<long long>(sizeof(T));
+  const char* own =
+      static_cast<const char*>(parameters.x) +
+      (image * geometry.x.image + static_cast<long long>(x_channel) * geometry.x.channel +
+       static_cast<long long>(row) * geometry.x.row +
+       static_cast<long long>(first_x) * geometry.x.column) *
+          static_cast<long long>(sizeof(T));
   const long long row_bytes = keep(geometry.x.row * static_cast<long long>(sizeof(T)));
   const auto rows = static_cast<unsigned>(keep(geometry.h));
   // Rows of g above and below the strip are left out, or zero where the question costs as much as
   // the answer.
   constexpr bool kSkips = K > 3;
-  float g[static_cast<std::size_t>(Window::kRows)][4] = {};
+  Columns<kAccess, 4> g[static_cast<std::size_t>(Window::kRows)] = {};
 #pragma unroll 1
   for (int t = 0; t < strip_rows + Window::kRows - 1; ++t) {
 #pragma unroll
@@ -77,17 +83,17 @@ __device__ __forceinline__ void add_strip(const GradWeightParameters& parameters
     }
     if (t < strip_rows) {
       load_piece<0, 4, 0, kAccess>(walk, gradient_piece, g[0]);
-      sums[K * K] += (g[0][0] + g[0][1]) + (g[0][2] + g[0][3]);
+      sums[K * K] = add(sums[K * K], add(add(g[0][0], g[0][1]), add(g[0][2], g[0][3])));
     } else if (!kSkips) {
 #pragma unroll
       for (int c = 0; c < 4; ++c)
-        g[0][c] = 0.0f;
+        g[0][c] = Value();
     }
     walk.next_row();
 #pragma unroll
     for (int a = 0; a < S; ++a) {
       if (static_cast<unsigned>(row) < rows) {
-        Floats<Window::kColumns> x;
+        Columns<kAccess, Window::kColumns> x;
         load_piece<Window::kPadding, 4 * S, Window::kRight, kAccess>(
             reinterpret_cast<const T*>(own), piece, x);
 #pragma unroll
@@ -99,7 +105,7 @@ __device__ __forceinline__ void add_strip(const GradWeightParameters& parameters
           for (int q = 0; q < K; ++q) {
 #pragma unroll
             for (int c = 0; c < 4; ++c)
-              sums[p * K + q] = fmaf(g[d][c], x[S * c + q], sums[p * K + q]);
+              sums[p * K + q] = multiply_add(g[d][c], x[S * c + q], sums[p * K + q]);
           }
         }
       }
@@ -156,7 +162,7 @@ __device__ __forceinline__ void store_plane_sums(const GradWeightParameters& par
     if (lane < kSums - kWarpSize) warp_sums[warp * kSums + kWarpSize + lane] = high;
   }
   __syncthreads();
-  float* partials = block_partials<false>(parameters);
+  float* partials = block_partials(parameters);
   for (int i = static_cast<int>(threadIdx.x); i < kSums; i += static_cast<int>(blockDim.x)) {
     float sum = warp_sums[i];
     for (int other = 1; other < static_cast<int>(blockDim.x) / kWarpSize; ++other)
@@ -165,28 +171,32 @@ __device__ __forceinline__ void store_plane_sums(const GradWeightParameters& par
   }
 }
 
-/// The same where the lanes are channels: warps meet, a row of taps at a time.
+/// The same where channels lie side by side: the block's places meet, a row of taps at a time.
 template <int K>
-__device__ __forceinline__ void store_channel_sums(const GradWeightParameters& parameters,
-                                                   const Floats<K * K + 1>& sums) {
-  CUDET_SHARED_ARRAY(float, warp_sums, static_cast<unsigned>(kGradWeightMaxThreads * K));
-  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
-  const int warps = static_cast<int>(blockDim.x) / kWarpSize;
-  float* partials = block_partials<true>(parameters);
+__device__ __forceinline__ void store_channel_sums(
+    const GradWeightParameters& parameters, unsigned lanes, unsigned lane, unsigned place,
+    const Columns<RowAccess::pairs, K * K + 1>& sums) {
+  CUDET_SHARED_ARRAY(float2, place_sums, static_cast<unsigned>(kGradWeightMaxThreads * K));
+  const auto places = static_cast<unsigned>(parameters.places);
+  auto* partials = reinterpret_cast<float2*>(block_partials(parameters));
 #pragma unroll
   for (int first = 0; first < K * K + 1; first += K) {
-    const int count = first < K * K ? K : 1;
+    const unsigned count = (first < K * K ? K : 1) * lanes;
+    if (place < places) {
 #pragma unroll
-    for (int k = 0; k < count; ++k)
-      warp_sums[(warp * K + k) * kWarpSize + lane] = sums[first + k];
-    __syncthreads();
-    for (int k = warp; k < count; k += warps) {
-      float sum = warp_sums[k * kWarpSize + lane];
-      for (int other = 1; other < warps; ++other)
-        sum += warp_sums[(other * K + k) * kWarpSize + lane];
-      partials[(first + k) * kWarpSize + lane] = sum;
+      for (int k = 0; k < K; ++k) {
+        if (first + k > K * K) continue;
+        place_sums[place * count + static_cast<unsigned>(k) * lanes + lane] = sums[first + k];
+      }
     }
+    __syncthreads();
+    for (unsigned i = threadIdx.x; i < count; i += blockDim.x) {
+      float2 sum = place_sums[i];
+      for (unsigned other = 1; other < places; ++other)
+        sum = add(sum, place_sums[other * count + i]);
+      partials[i] = sum;
+    }
+    partials += count;
     __syncthreads();
   }
 }
@@ -194,45 +204,44 @@ __device__ __forceinline__ void store_channel_sums(const GradWeightParameters& p
 template <class T, int K, int S, bool kChannelsLast>
 __global__ void __launch_bounds__(kGradWeightMaxThreads, 1)
     window_grad_weight_kernel(const GradWeightParameters parameters) {
+  constexpr RowAccess kFast = kChannelsLast ? RowAccess::pairs : RowAccess::vectors;
+  constexpr RowAccess kPlain = kChannelsLast ? RowAccess::channels : RowAccess::elements;
   const DepthwiseGeometry& geometry = parameters.geometry;
   const WeightReduction& reduction = parameters.reduction;
-  const unsigned lane = threadIdx.x % kWarpSize;
   const unsigned group = blockIdx.x % reduction.groups;
   const unsigned split = blockIdx.x / reduction.groups;
-  const int channel = static_cast<int>(kChannelsLast ? group * kWarpSize + lane : group);
+  // Threads that have the same piece, for other channels.
+  const unsigned lanes = reduction.group_channels / kThreadChannels<kFast>;
+  const unsigned place = kChannelsLast ? threadIdx.x / lanes : threadIdx.x;
+  const unsigned lane = kChannelsLast ? threadIdx.x - place * lanes : 0;
+  const unsigned places = kChannelsLast ? static_cast<unsigned>(parameters.places) : blockDim.x;
+  const int channel = static_cast<int>((group * lanes + lane) * kThreadChannels<kFast>);
   const long long image_pieces =
       static_cast<long long>(parameters.strips) * parameters.column_groups;
   const long long pieces = image_pieces * geometry.n;
   const long long first = parameters.share * split;
   const long long last = min(pieces, first + parameters.share);
-  const unsigned step = kChannelsLast ? blockDim.x / kWarpSize : blockDim.x;
-  Floats<K* K + 1> sums = {};
-  if (channel < geometry.out_channels) {
-    for (long long piece = first + (kChannelsLast ? threadIdx.x / kWarpSize : threadIdx.x);
-         piece < last; piece += step) {
+  Columns<kFast, K* K + 1> sums = {};
+  if (place < places && channel < geometry.out_channels) {
+    for (long long piece = first + place; piece < last; piece += places) {
       const long long image = piece / image_pieces;
       const auto rest = static_cast<unsigned>(piece - image * image_pieces);
       const auto groups = static_cast<unsigned>(parameters.column_groups);
       const auto strip = static_cast<int>(rest / groups);
       const auto column_group = static_cast<int>(rest % groups);
-      if constexpr (kChannelsLast) {
-        add_strip<T, K, S, RowAccess::channels>(parameters, channel, image, strip, column_group,
-                                                sums);
-      } else if (parameters.vectors) {
-        add_strip<T, K, S, RowAccess::vectors>(parameters, channel, image, strip, column_group,
-                                               sums);
+      if (parameters.vectors) {
+        add_strip<T, K, S, kFast>(parameters, channel, image, strip, column_group, sums);
       } else {
-        add_strip<T, K, S, RowAccess::elements>(parameters, channel, image, strip, column_group,
-                                                sums);
+        add_strip<T, K, S, kPlain>(parameters, channel, image, strip, column_group, sums);
       }
     }
   }
   if constexpr (kChannelsLast) {
-    store_channel_sums<K>(parameters, sums);
+    store_channel_sums<K>(parameters, lanes, lane, place, sums);
   } else {
     store_plane_sums<K * K + 1>(parameters, sums);
   }
-  finish_weights<kChannelsLast>(parameters);
+  finish_weights(parameters);
 }
 
 }  // namespace cudet::device

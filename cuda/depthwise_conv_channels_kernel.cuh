@@ -15,7 +15,7 @@
 //      +-------+-------+-------+             sums move from place to place with every row,
 //          |       |       |      R rows     see depthwise_conv_rows_kernel.cuh
 //
-// A block has `channel_slice` groups of four channels side by side, and as many column groups and
+// A block has `slice_lanes` groups of four channels side by side, and as many column groups and
 // strips as fill its warps. Its weights meet in shared memory. 3 x 3 kernels keep theirs in
 // registers, larger ones read theirs again for every row.
 #pragma once
@@ -153,9 +153,9 @@ __global__ void __launch_bounds__(kDepthwiseThreads, 1)
 
   const unsigned b = blockIdx.x / p.blocks_per_image;
   const unsigned block = blockIdx.x - b * p.blocks_per_image;
-  const auto slice = static_cast<unsigned>(p.channel_slice);
-  const auto slices = static_cast<unsigned>(p.channel_slices);
-  const auto places = static_cast<unsigned>(p.channel_places);
+  const auto slice = static_cast<unsigned>(p.slice_lanes);
+  const auto slices = static_cast<unsigned>(p.slices);
+  const auto places = static_cast<unsigned>(p.places);
   const unsigned block_of_slice = block / slices;
   const unsigned place = threadIdx.x / slice;
   const unsigned lane_group = threadIdx.x - place * slice;
@@ -218,7 +218,7 @@ __global__ void __launch_bounds__(kDepthwiseThreads, 1)
   const Finish<kLaneChannels> finish(p, {0, kLaneChannels});
   const bool pools = keep(p.pool_partials != nullptr);
   const bool stores_plainly =
-      keep(!kIsInt8 && !pools && finish.stores_plainly() && out_columns == kColumns);
+      keep(!kIsInt8 && !pools && finish.stores_plain_vectors() && out_columns == kColumns);
   const int y_channels = keep(p.out_channels);
 
   ColumnValues<kColumns> sums[static_cast<std::size_t>(kSums)] = {};

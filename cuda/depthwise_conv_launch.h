@@ -11,7 +11,7 @@ namespace cudet::device {
 /// DepthwiseConvParameters::x_vectors.
 DepthwiseConvKernelFunction depthwise_rows_kernel(const DepthwiseConvShape& shape, bool vectors);
 DepthwiseConvKernelFunction depthwise_channels_kernel(const DepthwiseConvShape& shape);
-DepthwiseConvKernelFunction depthwise_planes_kernel(const DepthwiseConvShape& shape);
+DepthwiseConvKernelFunction depthwise_planes_kernel(const DepthwiseConvShape& shape, bool vectors);
 DepthwiseConvKernelFunction depthwise_tiles_kernel(const DepthwiseConvShape& shape);
 
 }  // namespace cudet::device

@@ -38,15 +38,17 @@ struct DepthwiseConvParameters {
   int h, w, oh, ow;
   int kernel_h, kernel_w;
   int stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
-  int tile_pitch;       ///< floats of a row in shared memory
-  int block_planes;     ///< whole planes of a block
-  unsigned planes;      ///< n c
-  int channel_slice;    ///< nhwc: groups of four channels of a block
-  int channel_slices;   ///< of an image's channels
-  int channel_places;   ///< items of a block
+  int tile_pitch;   ///< floats of a row in shared memory
+  int plane_lanes;  ///< of a row of a narrow plane
+  unsigned planes;  ///< n c
+  int slice_lanes;  ///< nhwc: see DepthwiseSlices
+  int slices;
+  int places;
   bool weight_vectors;  ///< nhwc: every group of four channels of the weight is aligned
-  bool x_vectors;       ///< every group of four elements of a row, or of channels, is aligned
+  bool x_vectors;       ///< every group of four elements of a row, or of channels, is aligned;
+                        ///< for narrow planes, of two
   bool y_vectors;       ///< likewise, of all tensors of y's shape
+  bool y_pairs;         ///< for narrow planes, of two of y alone
   unsigned blocks_per_image;
   unsigned items;        ///< of an image: what a thread works on
   int strip_rows;        ///< output rows of an item
@@ -86,8 +88,8 @@ class Finish {
       : p_(p),
         part_(part),
         vectors_(kCount == 4 && p.y_vectors && part.first <= 0 && part.end >= kCount),
-        only_y_(keep(vectors_ && p.y != nullptr && p.pre_activation == nullptr &&
-                     p.residual == nullptr)),
+        only_y_(p.y != nullptr && p.pre_activation == nullptr && p.residual == nullptr),
+        only_vectors_(keep(vectors_ && only_y_)),
         saves_(keep(p.pre_activation != nullptr)),
         activates_(keep(p.activation.kind != Activation::none)) {}
 
@@ -102,8 +104,11 @@ class Finish {
 
   __device__ __forceinline__ bool saves() const { return saves_; }
 
-  /// There is nothing to do but to store whole vectors of y.
+  /// There is nothing to do but to store y, and but to store whole vectors of it.
   __device__ __forceinline__ bool stores_plainly() const { return only_y_ && !activates_; }
+  __device__ __forceinline__ bool stores_plain_vectors() const {
+    return only_vectors_ && !activates_;
+  }
 
   /// Of element `index` of y.
   template <class T>
@@ -125,7 +130,7 @@ class Finish {
   /// Adds the residual and stores y.
   template <class T>
   __device__ __forceinline__ void add_and_store(std::int64_t index, Floats<kCount>& v) const {
-    if (!only_y_) {
+    if (!only_vectors_) {
       if (p_.residual != nullptr) {
         if constexpr (sizeof(T) > 1) add_part(static_cast<const T*>(p_.residual) + index, v);
       }
@@ -192,6 +197,7 @@ class Finish {
   Part part_;
   bool vectors_;
   bool only_y_;
+  bool only_vectors_;
   bool saves_;
   bool activates_;
 };

@@ -1,207 +1,182 @@
-// Depthwise convolution of small nchw planes: several at once in shared memory.
+// Depthwise convolution of nchw images whose planes are narrow: a warp has whole rows, of several
+// planes, and their window slides down in registers.
 //
-// Bytes      x and y once, 16 bytes of float32 an access, whatever the width of a row is: planes
-//            lie one after the other without gaps
-// Arithmetic K^2 multiply-adds an output. Around them, for four outputs of a row: the copies into
-//            and out of shared memory, and K (2 + K / 4) accesses to it.
+// Bytes      x once from memory, (R + K - 1) / R times through the caches, R rows a strip; y once
+// Arithmetic (R + K - 1) / R K^2 multiply-adds an output. Around them, for four outputs: two loads
+//            and stores, or four where rows are odd, the halo, and the activation.
 //
-//      x     |plane 0|plane 1|plane 2|plane 3|      flat: every access is whole
-//               |
-//               v    rows get room for the padding on the left and right, which is zero
-//      tile  |0 row 0 0|0 row 1 0|0 row 2 0| ...    kernel rows above and below are left out
-//               |
-//               v    a thread has four columns of a row of y
-//      out   |plane 0|plane 1|plane 2|plane 3|      flat: activation, residual, stores
+//         plane 0             plane 1             plane 2
+//      lane 0      1       2       3           4       5
+//        x x x x  x x x    x x x x  x x x      x x x x  x x x     rows of seven
+//              h  h              h  h                h  h
+//
+// A thread has four neighbouring columns of y, and reads those columns of x (with stride 2 eight)
+// that lie below them. The rest of its window is what the lanes beside it have read: no lane needs
+// anything of another warp, as every row of a plane lies in one. Rows move through the sums as they
+// do in depthwise_conv_rows_kernel.cuh.
 #pragma once
 
 #include "depthwise_conv_parameters.cuh"
+#include "device/keep.cuh"
+#include "device/neighbour.cuh"
 
 namespace cudet::device {
 
-constexpr int kPlaneColumns = 4;  // of y, a thread
+constexpr int kPlanesColumns = 4;  // of y, a thread
 
-/// A kernel row takes whole vectors in shared memory.
-template <int kKernel>
-constexpr int kWeightPitch = (kKernel + 3) / 4 * 4;
+/// What a thread reads of every row.
+struct PlanesPlace {
+  int in_row;           ///< elements of the row from the thread's own first one to its end
+  unsigned own_rows;    ///< the height of x where its own elements exist, or 0
+  unsigned left_mask;   ///< all bits where the lane before has the same row
+  unsigned right_mask;  ///< likewise the lane after
+};
 
-/// Calls visit(i, count) for every group of four of `elements`, the thread's share of them; `count`
-/// of the group exist.
-template <class Visit>
-__device__ __forceinline__ void for_each_group(int elements, Visit visit) {
-  for (int i = 4 * static_cast<int>(threadIdx.x); i < elements;
-       i += 4 * static_cast<int>(kDepthwiseThreads))
-    visit(i, min(4, elements - i));
-}
-
-/// Copies `rows` rows of x, which lie one after the other, into the tile.
-template <class T>
-__device__ __forceinline__ void stage_planes(const DepthwiseConvParameters& p, const T* x, int rows,
-                                             float* tile) {
-  const int pitch = p.tile_pitch;
-  for (int i = static_cast<int>(threadIdx.x); i < rows * pitch / 4;
-       i += static_cast<int>(kDepthwiseThreads))
-    reinterpret_cast<float4*>(tile)[i] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-  __syncthreads();
-  const int gap = keep(pitch - p.w);
-  for_each_group(rows * p.w, [&](int i, int count) {
-    int column = i % p.w;
-    int place = i / p.w * pitch + p.pad_left + column;
-    const auto put = [&](float value) {
-      tile[place] = value;
-      ++column;
-      place += column == p.w ? gap + 1 : 1;
-      column = column == p.w ? 0 : column;
-    };
-    if (p.x_vectors && count == 4) {
-      float four[4];
-      load_four(x + i, four);
+/// Reads one row of x, zeros where it or parts of it lie outside of the image. `own` is the
+/// thread's first element, window[kBefore]. kPairs: every group of two elements is aligned, and a
+/// row has no part of one.
+template <class T, bool kPairs, int kOwn, int kBefore, int kAfter>
+__device__ __forceinline__ void load_planes_row(const T* own, int row, const PlanesPlace& place,
+                                                Floats<kBefore + kOwn + kAfter>& window) {
+  Floats<kOwn> x = {};
+  if (static_cast<unsigned>(row) < place.own_rows) {
 #pragma unroll
-      for (const float value : four)
-        put(value);
-    } else {
-      for (int k = 0; k < count; ++k)
-        put(to_float(x[i + k]));
-    }
-  });
-}
-
-template <class T, int kKernel>
-__device__ __forceinline__ void stage_plane_weights(const DepthwiseConvParameters& p,
-                                                    unsigned first_plane, int planes,
-                                                    float* weights) {
-  constexpr int kTaps = kKernel * kKernel;
-  for (int i = static_cast<int>(threadIdx.x); i < planes * kTaps;
-       i += static_cast<int>(kDepthwiseThreads)) {
-    const int plane = i / kTaps;
-    const int tap = i - plane * kTaps;
-    const unsigned channel =
-        (first_plane + static_cast<unsigned>(plane)) % static_cast<unsigned>(p.c);
-    weights[(plane * kKernel + tap / kKernel) * kWeightPitch<kKernel> + tap % kKernel] =
-        to_float(static_cast<const T*>(p.weight)[channel * kTaps + static_cast<unsigned>(tap)]);
-  }
-}
-
-/// kCount neighbours from a multiple of four on.
-template <int kCount>
-__device__ __forceinline__ void read_shared(const float* from, Floats<kCount>& values) {
-#pragma unroll
-  for (int k = 0; k < kCount; k += 4) {
-    const float4 four = reinterpret_cast<const float4*>(from)[k / 4];
-    const float parts[4] = {four.x, four.y, four.z, four.w};
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      if (k + j < kCount) values[k + j] = parts[j];
-    }
-  }
-}
-
-/// Four columns of a row of y. `tile` is the plane's, `row` the one that kernel row 0 reads.
-template <int kKernel, int kStride>
-__device__ __forceinline__ void convolve_columns(const DepthwiseConvParameters& p,
-                                                 const float* tile, const float* weights, int row,
-                                                 Floats<kPlaneColumns>& sums) {
-#pragma unroll
-  for (int i = 0; i < kKernel; ++i) {
-    if (static_cast<unsigned>(row + i) >= static_cast<unsigned>(p.h)) continue;
-    Floats<(kPlaneColumns - 1) * kStride + kKernel> window;
-    Floats<kKernel> weight;
-    read_shared<(kPlaneColumns - 1) * kStride + kKernel>(tile + (row + i) * p.tile_pitch, window);
-    read_shared<kKernel>(weights + i * kWeightPitch<kKernel>, weight);
-#pragma unroll
-    for (int q = 0; q < kKernel; ++q) {
-#pragma unroll
-      for (int v = 0; v < kPlaneColumns; ++v)
-        sums[v] = fmaf(weight[q], window[v * kStride + q], sums[v]);
-    }
-  }
-}
-
-/// Activates and stores the block's part of y; where pooling is wanted, `out` is then y.
-template <class T>
-__device__ __forceinline__ void store_planes(const DepthwiseConvParameters& p, std::int64_t index,
-                                             int elements, float* out) {
-  const bool pools = keep(p.pool_partials != nullptr);
-  // The last group of the last block may have fewer elements than four; it is no vector then.
-  const Finish<4> finish(p, {0, elements % 4 == 0 ? 4 : elements % 4});
-  const Finish<4> whole(p, {0, 4});
-  for_each_group(elements, [&](int i, int count) {
-    float v[4];
-    read_shared<4>(out + i, v);
-    if (count == 4) {
-      whole.template store<T>(index + i, v);
-    } else {
-      finish.template store<T>(index + i, v);
-    }
-    if (!pools) return;
-#pragma unroll
-    for (int k = 0; k < 4; ++k)
-      out[i + k] = v[k];
-  });
-}
-
-/// A warp adds a plane: a lane every 32nd element, then a butterfly.
-__device__ __forceinline__ void pool_planes(const DepthwiseConvParameters& p, unsigned first_plane,
-                                            int planes, const float* out) {
-  const int size = p.oh * p.ow;
-  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  for (int plane = static_cast<int>(threadIdx.x) / kWarpSize; plane < planes;
-       plane += static_cast<int>(kDepthwiseThreads) / kWarpSize) {
-    float sum = 0.0f;
-    for (int i = lane; i < size; i += kWarpSize)
-      sum += out[plane * size + i];
-    for (int offset = kWarpSize / 2; offset > 0; offset /= 2)
-      sum += __shfl_xor_sync(kFullWarp, sum, offset);
-    if (lane == 0) p.pool_partials[first_plane + static_cast<unsigned>(plane)] = sum;
-  }
-}
-
-template <class T, int kKernel, int kStride>
-__global__ void __launch_bounds__(kDepthwiseThreads)
-    depthwise_conv_planes_kernel(const __grid_constant__ DepthwiseConvParameters p) {
-  constexpr bool kIsInt8 = sizeof(T) == 1;
-  CUDET_DYNAMIC_SHARED(float4, plane_memory);
-  const unsigned first_plane = blockIdx.x * static_cast<unsigned>(p.block_planes);
-  const int planes =
-      static_cast<int>(min(static_cast<unsigned>(p.block_planes), p.planes - first_plane));
-  float* const tile = reinterpret_cast<float*>(plane_memory);
-  float* const weights = tile + p.block_planes * p.h * p.tile_pitch;
-  float* const out = weights + p.block_planes * kKernel * kWeightPitch<kKernel>;
-
-  stage_plane_weights<T, kKernel>(p, first_plane, planes, weights);
-  stage_planes(p, static_cast<const T*>(p.x) + nchw_offset(first_plane, 1, 0, p.h, 0, p.w, 0),
-               planes * p.h, tile);
-  __syncthreads();
-  const int items = planes * p.oh * p.column_groups;
-  for (int item = static_cast<int>(threadIdx.x); item < items;
-       item += static_cast<int>(kDepthwiseThreads)) {
-    const int out_row_of_block = item / p.column_groups;
-    const int group = item - out_row_of_block * p.column_groups;
-    const int plane = out_row_of_block / p.oh;
-    const int out_row = out_row_of_block - plane * p.oh;
-    const int channel =
-        static_cast<int>((first_plane + static_cast<unsigned>(plane)) % static_cast<unsigned>(p.c));
-    const float bias = bias_of(p, channel);
-    const float scale = scale_of<T>(p, channel);
-    Floats<kPlaneColumns> sums;
-#pragma unroll
-    for (float& sum : sums)
-      sum = kIsInt8 ? 0.0f : bias;
-    convolve_columns<kKernel, kStride>(
-        p, tile + plane * p.h * p.tile_pitch + group * kPlaneColumns * kStride,
-        weights + plane * kKernel * kWeightPitch<kKernel>, out_row * kStride - p.pad_top, sums);
-#pragma unroll
-    for (int k = 0; k < kPlaneColumns; ++k) {
-      const int column = group * kPlaneColumns + k;
-      if (column < p.ow) {
-        out[out_row_of_block * p.ow + column] = kIsInt8 ? fmaf(sums[k], scale, bias) : sums[k];
+    for (int k = 0; k < kOwn; k += kPairs ? 2 : 1) {
+      if (k > 0 && k >= place.in_row) continue;
+      if constexpr (kPairs) {
+        const float2 two = load_two(own + k);
+        x[k] = two.x;
+        x[k + 1] = two.y;
+      } else {
+        x[k] = to_float(own[k]);
       }
     }
   }
-  __syncthreads();
-  store_planes<T>(p, nchw_offset(first_plane, 1, 0, p.oh, 0, p.ow, 0), planes * p.oh * p.ow, out);
-  if (p.pool_partials == nullptr) return;
-  __syncthreads();
-  pool_planes(p, first_plane, planes, out);
+#pragma unroll
+  for (int k = 0; k < kOwn; ++k)
+    window[kBefore + k] = x[k];
+#pragma unroll
+  for (int k = 0; k < kBefore; ++k)
+    window[k] = from_lane_before(x[kOwn - kBefore + k], place.left_mask);
+#pragma unroll
+  for (int k = 0; k < kAfter; ++k)
+    window[kBefore + kOwn + k] = from_lane_after(x[k], place.right_mask);
+}
+
+/// kLeft columns of padding lie before the window of the first output column of a thread.
+template <class T, bool kPairs, int kKernel, int kStride, int kLeft>
+__global__ void __launch_bounds__(kDepthwiseThreads, 3)
+    depthwise_conv_planes_kernel(const __grid_constant__ DepthwiseConvParameters p) {
+  constexpr int kSums = (kKernel - 1) / kStride + 1;
+  constexpr int kOwn = kPlanesColumns * kStride;
+  constexpr int kAfter = kKernel - kStride - kLeft;
+  constexpr int kTaps = kKernel * kKernel;
+  constexpr bool kIsInt8 = sizeof(T) == 1;
+
+  const unsigned lane = threadIdx.x % kWarpSize;
+  const unsigned warp = blockIdx.x * (kDepthwiseThreads / kWarpSize) + threadIdx.x / kWarpSize;
+  const auto lanes = static_cast<unsigned>(p.plane_lanes);
+  const auto strips = static_cast<unsigned>(p.strips);
+  const unsigned planes_of_warp = kWarpSize / lanes;
+  const unsigned plane_of_warp = lane / lanes;
+  const unsigned group = lane - plane_of_warp * lanes;
+  const unsigned warp_of_strip = warp / strips;
+  const int strip = static_cast<int>(warp - warp_of_strip * strips);
+  const unsigned own_plane = warp_of_strip * planes_of_warp + plane_of_warp;
+  // Lanes beyond the planes of their warp, or of the call, read and store nothing: shuffles need
+  // them.
+  const bool works = plane_of_warp < planes_of_warp && own_plane < p.planes;
+  const unsigned plane = works ? own_plane : 0;
+  const auto channels = static_cast<unsigned>(p.out_channels);
+  const unsigned b = plane / channels;
+  const int channel = static_cast<int>(plane - b * channels);
+
+  const int first_x = static_cast<int>(group) * kOwn;
+  PlanesPlace place;
+  place.in_row = p.w - first_x;
+  place.own_rows = keep(works && place.in_row > 0 ? static_cast<unsigned>(p.h) : 0u);
+  place.left_mask = keep(group > 0 ? 0xffffffffu : 0u);
+  place.right_mask = keep(group + 1 < lanes ? 0xffffffffu : 0u);
+
+  const T* const weights = static_cast<const T*>(p.weight) + std::int64_t{channel} * kTaps;
+  Floats<kTaps> weight;
+#pragma unroll
+  for (int k = 0; k < kTaps; ++k)
+    weight[k] = to_float(weights[k]);
+  const float bias = bias_of(p, channel);
+  const float start = kIsInt8 ? 0.0f : bias;
+  const float scale = scale_of<T>(p, channel);
+
+  const int first_row = strip * p.strip_rows;
+  const int rows = keep(min(p.strip_rows, p.oh - first_row));
+  int row = first_row * kStride - p.pad_top;
+  const T* own = static_cast<const T*>(p.x) +
+                 nchw_offset(b, p.c, channel / p.multiplier, p.h, row, p.w, first_x);
+  // Where the padding is smaller than kLeft, a thread's columns of y lie further left.
+  const int out_column = static_cast<int>(group) * kPlanesColumns - p.column_shift;
+  const Part part = {-out_column, works ? p.ow - out_column : -out_column};
+  const Finish<kPlanesColumns> finish(p, part);
+  const std::int64_t first_index = nchw_offset(plane, 1, 0, p.oh, first_row, p.ow, out_column);
+  const bool pools = p.pool_partials != nullptr;
+  // Rows that are stored in pairs, of the left and of the right one, and in any other way.
+  const bool stores_pairs = kPairs && !kIsInt8 && !pools && p.y_pairs && finish.stores_plainly();
+  const auto rows_if = [rows](bool stores) {
+    return keep(stores ? static_cast<unsigned>(rows) : 0u);
+  };
+  const unsigned left_rows = rows_if(stores_pairs && part.has(0) && part.has(1));
+  const unsigned right_rows = rows_if(stores_pairs && part.has(2) && part.has(3));
+  const unsigned other_rows = rows_if(!stores_pairs && works);
+
+  Floats<kPlanesColumns> sums[static_cast<std::size_t>(kSums)] = {};
+  float pool = 0.0f;
+  const auto x_pitch = keep(static_cast<long long>(p.w));
+  // Where the row goes that would be done first; unless in pairs, y may be absent.
+  const long long y_pitch = keep(stores_pairs ? static_cast<long long>(p.ow) : 0LL);
+  T* y = finish.template address<T>(stores_pairs ? first_index - (kSums - 1) * y_pitch : 0);
+#pragma unroll 1
+  for (int out = -(kSums - 1); out < rows; ++out) {
+#pragma unroll
+    for (int s = 0; s < kStride; ++s) {
+      Floats<kLeft + kOwn + kAfter> window;
+      load_planes_row<T, kPairs, kOwn, kLeft, kAfter>(own, row, place, window);
+      ++row;
+      own += x_pitch;
+#pragma unroll
+      for (int u = kSums - 1; u >= 0; --u) {
+        const int tap = u * kStride + s;
+        if (tap >= kKernel) continue;
+        // Rows of y above and below the strip; those of 3 x 3 kernels are not worth the question.
+        const int sum_row = out + (kSums - 1 - u);
+        if (kKernel > 3 && static_cast<unsigned>(sum_row) >= static_cast<unsigned>(rows)) continue;
+#pragma unroll
+        for (int v = 0; v < kPlanesColumns; ++v) {
+          float sum = s > 0 ? sums[u][v] : u > 0 ? sums[u - 1][v] : start;
+#pragma unroll
+          for (int q = 0; q < kKernel; ++q)
+            sum = fmaf(weight[tap * kKernel + q], window[v * kStride + q], sum);
+          sums[u][v] = sum;
+        }
+      }
+    }
+    const float(&done)[kPlanesColumns] = sums[kSums - 1];
+    if constexpr (kPairs && !kIsInt8) {
+      if (static_cast<unsigned>(out) < left_rows) store_two(y, make_float2(done[0], done[1]));
+      if (static_cast<unsigned>(out) < right_rows) store_two(y + 2, make_float2(done[2], done[3]));
+      y += y_pitch;
+    }
+    if (static_cast<unsigned>(out) < other_rows) {
+      Floats<kPlanesColumns> v;
+#pragma unroll
+      for (int k = 0; k < kPlanesColumns; ++k)
+        v[k] = kIsInt8 ? fmaf(done[k], scale, bias) : done[k];
+      finish.template store<T>(first_index + std::int64_t{keep(out)} * p.ow, v);
+      if (pools) pool += finish.sum_of(v);
+    }
+  }
+  if (pools && works && group < static_cast<unsigned>(p.column_groups)) {
+    store_pool_partial(p, ImageLayout::nchw, b, channel,
+                       strip * p.column_groups + static_cast<int>(group), pool);
+  }
 }
 
 }  // namespace cudet::device

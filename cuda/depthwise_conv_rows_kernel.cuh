@@ -138,6 +138,9 @@ __global__ void __launch_bounds__(kDepthwiseThreads, 3)
   const int strip_rows = keep(p.strip_rows);
   // Of these rows, so many belong to the strip.
   const int rows = keep(stores ? min(p.strip_rows, p.oh - first_row) : 0);
+  // Of the strip, and those that no sum of another row accompanies.
+  const auto all_rows = static_cast<unsigned>(strip_rows);
+  const auto inner_rows = static_cast<unsigned>(max(strip_rows - (kSums - 1), 0));
   int row = first_row * kStride - p.pad_top;
   const T* own = static_cast<const T*>(p.x) +
                  nchw_offset(b, p.c, channel / p.multiplier, p.h, row, p.w, group * kOwn);
@@ -151,11 +154,12 @@ __global__ void __launch_bounds__(kDepthwiseThreads, 3)
   const bool pools = keep(p.pool_partials != nullptr);
   float pool = 0.0f;
   const unsigned plain_rows =
-      keep(!kIsInt8 && !pools && finish.stores_plainly() ? static_cast<unsigned>(rows) : 0u);
+      keep(!kIsInt8 && !pools && finish.stores_plain_vectors() ? static_cast<unsigned>(rows) : 0u);
   const int x_pitch = keep(p.w);
   const int y_pitch = keep(p.ow);
 #pragma unroll 1
   for (int out = -(kSums - 1); out < strip_rows; ++out) {
+    const bool is_inner = static_cast<unsigned>(out) < inner_rows;
 #pragma unroll
     for (int s = 0; s < kStride; ++s) {
       Floats<kLeft + kOwn + kAfter> window;
@@ -168,9 +172,7 @@ __global__ void __launch_bounds__(kDepthwiseThreads, 3)
         if (tap >= kKernel) continue;
         // Rows of y above and below the strip; those of 3 x 3 kernels are not worth the question.
         const int sum_row = out + (kSums - 1 - u);
-        if (kKernel > 3 && static_cast<unsigned>(sum_row) >= static_cast<unsigned>(strip_rows)) {
-          continue;
-        }
+        if (kKernel > 3 && !is_inner && static_cast<unsigned>(sum_row) >= all_rows) continue;
 #pragma unroll
         for (int v = 0; v < kRowsColumns; ++v) {
           float sum = s > 0 ? sums[u][v] : u > 0 ? sums[u - 1][v] : start;

@@ -86,35 +86,59 @@ void plan_grad_x(DepthwiseConvBackwardPlan* plan) {
   const int stride = static_cast<int>(shape.stride_w);
   plan->column_shift = offset & (stride - 1);
   plan->gradient_shift = (offset - plan->column_shift) / stride;
-  plan->data =
-      cut(shape.h, shape.w + plan->column_shift, 4 * stride, shape.n * shape.c, shape.kernel_h);
+  // A thread has two channels where these are the neighbours in memory, but for the weights of two
+  // 7 x 7 kernels there are too few registers.
+  const bool has_two = shape.layout == ImageLayout::nhwc && shape.kernel_h < 7;
+  plan->channel_lanes = has_two ? divide_up(shape.c, 2) : shape.c;
+  plan->data = cut(shape.h, shape.w + plan->column_shift, 4 * stride, shape.n * plan->channel_lanes,
+                   shape.kernel_h);
 }
 
 /// Blocks of grad_weight and grad_bias, and the room for their sums, in elements; that is monotone
 /// in the sizes of an image, although the number of blocks is not.
 std::int64_t plan_grad_weight(DepthwiseConvBackwardPlan* plan) {
   constexpr std::int64_t kLanes = 32;
+  constexpr std::int64_t kThreads = 256;
   const DepthwiseConvShape& shape = plan->shape;
   const bool channels_last = shape.layout == ImageLayout::nhwc;
   const bool window = plan->kernels.grad_weight != DepthwiseConvKernel::generic;
-  plan->weight = cut(shape.oh, shape.ow, 4, shape.n * shape.out_channels(), shape.kernel_h);
+  const std::int64_t lanes = channels_last ? divide_up(shape.out_channels(), 2)  // two each
+                                           : shape.out_channels();
+  plan->weight = cut(shape.oh, shape.ow, 4, shape.n * lanes, shape.kernel_h);
   const std::int64_t pieces =
       window ? shape.n * plan->weight.count * plan->weight.column_groups : shape.n * shape.oh;
   const std::int64_t most_pieces =
       window ? shape.n * divide_up(shape.oh, fewest_rows(shape.kernel_h)) * divide_up(shape.ow, 4)
              : pieces;
-  plan->groups = channels_last ? divide_up(shape.out_channels(), kLanes) : shape.out_channels();
-  plan->weight_threads = 256;
-  if (window && !channels_last) {
-    plan->weight_threads =
-        static_cast<int>(kLanes * std::clamp<std::int64_t>(divide_up(pieces, kLanes), 1, 4));
+  plan->weight_threads = kThreads;
+  // The most channels of a group, and of all groups, of which the last one may not be full.
+  std::int64_t most_group_channels = 1;
+  std::int64_t most_channels = shape.out_channels();
+  if (!channels_last) {
+    plan->group_channels = 1;
+    if (window) {
+      plan->weight_threads =
+          static_cast<int>(kLanes * std::clamp<std::int64_t>(divide_up(pieces, kLanes), 1, 4));
+    }
+  } else if (window) {
+    const DepthwiseSlices slices = cut_slices(lanes, kThreads);
+    plan->group_channels = 2 * slices.lanes;
+    plan->places = slices.places;
+    plan->weight_threads = slices.threads;
+    most_group_channels = 2 * kDepthwiseMaxSlice;
+    most_channels = 2 * (lanes + 2 * divide_up(lanes, kDepthwiseMaxSlice));
+  } else {
+    plan->group_channels = kLanes;
+    most_group_channels = kLanes;
+    most_channels = kLanes * divide_up(shape.out_channels(), kLanes);
   }
-  const std::int64_t sums =
-      (std::int64_t{shape.kernel_h} * shape.kernel_w + 1) * (channels_last ? kLanes : 1);
-  const std::int64_t most_blocks = 4 * kWantedThreads / (channels_last ? 256 : kLanes);
-  const std::int64_t extra =
-      std::min(4 * kWantedThreads / plan->weight_threads, kMostExtraSums / sums);
-  const std::int64_t workers = !window ? 1 : channels_last ? 8 : plan->weight_threads;
+  plan->groups = divide_up(shape.out_channels(), plan->group_channels);
+  const std::int64_t channel_sums = std::int64_t{shape.kernel_h} * shape.kernel_w + 1;
+  const std::int64_t sums = channel_sums * plan->group_channels;
+  // Threads that have two channels are half as many.
+  const std::int64_t most_threads = (window && channels_last ? 2 : 4) * kWantedThreads;
+  const std::int64_t extra = std::min(most_threads / plan->weight_threads, kMostExtraSums / sums);
+  const std::int64_t workers = !window ? 1 : channels_last ? plan->places : plan->weight_threads;
   const std::int64_t rounds = window ? kMostPieces : kMostLines;
   const std::int64_t splits = std::max<std::int64_t>(
       std::min({std::max(extra / plan->groups, divide_up(pieces, workers * rounds)),
@@ -124,10 +148,14 @@ std::int64_t plan_grad_weight(DepthwiseConvBackwardPlan* plan) {
   plan->share = workers * divide_up(pieces, workers * splits);
   plan->splits =
       std::max<std::int64_t>(divide_up(pieces, std::max<std::int64_t>(plan->share, 1)), 1);
-  const std::int64_t group_sums = plan->groups * sums;
-  const std::int64_t most_workers = !window ? 1 : channels_last ? 8 : 128;
-  const std::int64_t most_sums = product(group_sums, most_pieces / (most_workers * rounds) + 2) +
-                                 std::min(most_blocks * sums, kMostExtraSums);
+  const std::int64_t group_sums = most_channels * channel_sums;
+  // The fewest workers and threads that a block has where pieces are many; see cut_slices().
+  const std::int64_t fewest_workers = !window ? 1 : channels_last ? 6 : 128;
+  const std::int64_t fewest_threads = channels_last ? 192 : kLanes;
+  const std::int64_t most_extra =
+      std::min(most_threads / fewest_threads * channel_sums * most_group_channels, kMostExtraSums);
+  const std::int64_t most_sums =
+      product(group_sums, most_pieces / (fewest_workers * rounds) + 2) + most_extra;
   return std::min(product(std::max<std::int64_t>(most_pieces, 1), group_sums), most_sums);
 }
 

@@ -27,12 +27,15 @@ struct DepthwiseConvBackwardPlan {
   /// The gradient of what goes into the activation is written to the workspace first.
   bool gradient_pass = false;
 
-  DepthwiseStrips data;  ///< of grad_x
+  DepthwiseStrips data;            ///< of grad_x
+  std::int64_t channel_lanes = 0;  ///< threads for all channels of grad_x, one beside the other
   int column_shift = 0;  ///< columns of grad_x that the first thread of a row has left of the image
   int gradient_shift = 0;  ///< its first column of the gradient
 
   DepthwiseStrips weight;    ///< of the outputs, for grad_weight
   int weight_threads = 0;    ///< of a block
+  int places = 0;            ///< pieces that a block of many channels works on at a time
+  int group_channels = 0;    ///< channels that a block works for
   std::int64_t groups = 0;   ///< of channels, each with blocks of its own
   std::int64_t splits = 0;   ///< blocks for a group
   std::int64_t share = 0;    ///< pieces of all images, or rows of outputs, that a split has

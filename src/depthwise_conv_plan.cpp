@@ -16,10 +16,17 @@ std::int64_t ceil_divide(std::int64_t a, std::int64_t b) {
   return a / b + (a % b != 0 ? 1 : 0);
 }
 
+constexpr std::int64_t kWarp = 32;
 constexpr std::int64_t kThreads = 128;     // of a block
 constexpr std::int64_t kColumns = 4;       // of y, of a thread
 constexpr std::int64_t kLaneChannels = 4;  // nhwc, of a thread
 constexpr std::int64_t kFewestRows = 4;    // of y, of a thread
+
+/// Threads that fill a large device where each has one load under way at a time.
+constexpr std::int64_t kEnoughThreads = 1 << 16;
+
+/// The same where each has several.
+constexpr std::int64_t kEnoughBusyThreads = kEnoughThreads / 2;
 
 Status set_blocks(std::int64_t blocks_per_image, DepthwiseConvPlan* plan) {
   std::int64_t blocks = 0;
@@ -69,48 +76,28 @@ std::int64_t round_up(std::int64_t value, std::int64_t step) {
   return ceil_divide(value, step) * step;
 }
 
-/// Bytes of shared memory of one plane of the kernel for small planes: x with its padding on the
-/// left and right, the weight, and y.
-std::int64_t plane_pitch(const DepthwiseConvShape& shape) {
-  const std::int64_t last_window =
-      (round_up(shape.ow, kColumns) - 1) * shape.stride_w + shape.kernel_w;
-  return round_up(std::max(shape.w + shape.pad_left, last_window), kColumns);
-}
-std::int64_t plane_bytes(const DepthwiseConvShape& shape) {
-  const std::int64_t weight = shape.kernel_h * round_up(shape.kernel_w, kColumns);
-  return (shape.h * plane_pitch(shape) + weight + shape.oh * shape.ow) *
-         static_cast<std::int64_t>(sizeof(float));
+/// By so many columns the kernels whose lanes share a row shift y to the right.
+std::int64_t column_shift(const DepthwiseConvShape& shape) {
+  return (depthwise_rows_left(shape) - shape.pad_left) / shape.stride_w;
 }
 
-/// Planes of a block: a multiple of four, so that blocks start at whole vectors, enough for four
-/// items a thread or half of the shared memory that every device has; 0 where not even four planes
-/// fit into it.
-std::int64_t planes_of_block(const DepthwiseConvShape& shape) {
-  constexpr std::int64_t kSharedBytes = 48 * 1024;
-  constexpr std::int64_t kStep = 4;
-  if (shape.h * shape.w > kSharedBytes || shape.oh * shape.ow > kSharedBytes ||
-      shape.w + shape.pad_left > kSharedBytes) {
-    return 0;
-  }
-  const std::int64_t bytes = plane_bytes(shape);
-  if (kStep * bytes > kSharedBytes) return 0;
-  const std::int64_t items = shape.oh * ceil_divide(shape.ow, kColumns);
-  const std::int64_t wanted = round_up(ceil_divide(4 * kThreads, items), kStep);
-  const std::int64_t fitting = std::max(kSharedBytes / 2 / bytes / kStep, std::int64_t{1}) * kStep;
-  return std::min(wanted, fitting);
+/// Threads of a narrow plane's row, so many that every column of x belongs to one.
+std::int64_t plane_lanes(const DepthwiseConvShape& shape) {
+  return std::max(ceil_divide(shape.ow + column_shift(shape), kColumns),
+                  ceil_divide(shape.w, kColumns * shape.stride_w));
 }
 
 bool takes(DepthwiseConvKernel kernel, const DepthwiseConvShape& shape) {
+  const bool has_narrow_padding = shape.pad_left <= (shape.kernel_w - 1) / 2;
   switch (kernel) {
     case DepthwiseConvKernel::rows:
-      return shape.layout == ImageLayout::nchw && is_common(shape) &&
-             shape.pad_left <= (shape.kernel_w - 1) / 2;
+      return shape.layout == ImageLayout::nchw && is_common(shape) && has_narrow_padding;
     case DepthwiseConvKernel::channels:
       return shape.layout == ImageLayout::nhwc && is_common(shape) && shape.multiplier == 1 &&
              shape.c % kLaneChannels == 0;
     case DepthwiseConvKernel::planes:
-      return shape.layout == ImageLayout::nchw && is_common(shape) && shape.multiplier == 1 &&
-             planes_of_block(shape) > 0;
+      return shape.layout == ImageLayout::nchw && is_common(shape) && has_narrow_padding &&
+             plane_lanes(shape) <= kWarp;
     case DepthwiseConvKernel::tiles:
       return shape.layout == ImageLayout::nchw && shape.stride_h == shape.stride_w &&
              shape.stride_h <= 2 && shape.dilation_h == 1 && shape.dilation_w == 1;
@@ -120,12 +107,15 @@ bool takes(DepthwiseConvKernel kernel, const DepthwiseConvShape& shape) {
 }
 
 DepthwiseConvKernel choose(const DepthwiseConvShape& shape) {
-  constexpr std::int64_t kLongRow = 28;
   constexpr std::int64_t kTile = 16;
   const auto is_taken = [&shape](DepthwiseConvKernel kernel) { return takes(kernel, shape); };
   if (is_taken(DepthwiseConvKernel::channels)) return DepthwiseConvKernel::channels;
-  const bool long_rows = shape.w >= kLongRow || (shape.w >= kTile && shape.w % kColumns == 0);
-  if (!long_rows && is_taken(DepthwiseConvKernel::planes)) return DepthwiseConvKernel::planes;
+  const bool vector_rows = shape.w >= kTile && shape.w % kColumns == 0;
+  if (!vector_rows && is_taken(DepthwiseConvKernel::planes)) {
+    constexpr std::int64_t kBusyLanes = 20;
+    const std::int64_t lanes = plane_lanes(shape);
+    if (kWarp / lanes * lanes >= kBusyLanes) return DepthwiseConvKernel::planes;
+  }
   if (is_taken(DepthwiseConvKernel::rows)) return DepthwiseConvKernel::rows;
   // Tiles of smaller planes are mostly empty, and small kernels are not worth one.
   const bool is_large =
@@ -148,9 +138,8 @@ std::int64_t rows_of_strip(const DepthwiseConvShape& shape, std::int64_t columns
 }
 
 Status cut_rows(DepthwiseConvPlan* plan) {
-  constexpr std::int64_t kEnoughThreads = 1 << 16;
   const DepthwiseConvShape& shape = plan->shape;
-  const std::int64_t shift = (depthwise_rows_left(shape) - shape.pad_left) / shape.stride_w;
+  const std::int64_t shift = column_shift(shape);
   plan->column_shift = static_cast<int>(shift);
   const std::int64_t groups = ceil_divide(shape.ow + shift, kColumns);
   const std::int64_t planes = shape.n * shape.out_channels();
@@ -160,14 +149,23 @@ Status cut_rows(DepthwiseConvPlan* plan) {
 
 Status cut_planes(DepthwiseConvPlan* plan) {
   const DepthwiseConvShape& shape = plan->shape;
-  const std::int64_t planes = planes_of_block(shape);
-  plan->block_planes = static_cast<int>(planes);
-  plan->tile_pitch = static_cast<int>(plane_pitch(shape));
-  plan->column_groups = static_cast<int>(ceil_divide(shape.ow, kColumns));
-  plan->pool_pieces = 1;
-  plan->shared_bytes = static_cast<std::size_t>(planes * plane_bytes(shape));
+  const std::int64_t planes = shape.n * shape.out_channels();
+  const std::int64_t lanes = plane_lanes(shape);
+  const std::int64_t shift = column_shift(shape);
+  const std::int64_t groups = ceil_divide(shape.ow + shift, kColumns);
+  CUDET_RETURN_IF_ERROR(
+      cut(rows_of_strip(shape, planes * lanes, kEnoughBusyThreads), groups, 1, plan));
+  plan->column_shift = static_cast<int>(shift);
+  plan->plane_lanes = static_cast<int>(lanes);
   // Blocks do not end where an image does.
-  plan->blocks = static_cast<unsigned>(ceil_divide(shape.n * shape.out_channels(), planes));
+  const std::int64_t warps = ceil_divide(planes, kWarp / lanes) * plan->strips;
+  if (warps > UINT32_MAX) {
+    return Status::error(StatusCode::unsupported,
+                         "%s: y must have fewer than 2^32 warps on a device, got %" PRId64
+                         " planes in %d strips",
+                         kOperation, planes, plan->strips);
+  }
+  plan->blocks = static_cast<unsigned>(ceil_divide(warps, kThreads / kWarp));
   return Status();
 }
 
@@ -187,42 +185,19 @@ Status cut_tiles(DepthwiseConvPlan* plan) {
       shape.out_channels() * ceil_divide(shape.oh, kTile) * ceil_divide(shape.ow, kTile), plan);
 }
 
-/// Sets how many groups of four channels a block has, side by side, and for how many items, so
-/// that few lanes are idle: warps have 32, and the last slice may have fewer groups.
-void set_slices(std::int64_t channel_groups, DepthwiseConvPlan* plan) {
-  constexpr std::int64_t kWarp = 32;
-  constexpr std::int64_t kMaxSlice = 32;
-  const std::int64_t fewest = ceil_divide(channel_groups, kMaxSlice);
-  double best = 0.0;
-  for (std::int64_t slices = fewest; slices <= std::min(2 * fewest, channel_groups); ++slices) {
-    const std::int64_t slice = ceil_divide(channel_groups, slices);
-    for (std::int64_t places = kThreads / slice; places > kThreads / slice / 2; --places) {
-      const std::int64_t lanes = round_up(slice * places, kWarp);
-      const double useful =
-          static_cast<double>(channel_groups * places) / static_cast<double>(slices * lanes);
-      if (useful <= best) continue;
-      best = useful;
-      plan->channel_slice = static_cast<int>(slice);
-      plan->channel_slices = static_cast<int>(slices);
-      plan->channel_places = static_cast<int>(places);
-      plan->block_threads = static_cast<int>(lanes);
-    }
-  }
-}
-
 Status cut_channels(DepthwiseConvPlan* plan) {
-  // A thread has several loads under way at a time.
-  constexpr std::int64_t kEnoughThreads = 1 << 15;
   const DepthwiseConvShape& shape = plan->shape;
   const std::int64_t groups = ceil_divide(shape.ow, kColumns);
   const std::int64_t channel_groups = shape.c / kLaneChannels;
-  const std::int64_t rows = rows_of_strip(shape, shape.n * channel_groups * groups, kEnoughThreads);
-  set_slices(channel_groups, plan);
+  const std::int64_t rows =
+      rows_of_strip(shape, shape.n * channel_groups * groups, kEnoughBusyThreads);
+  plan->slices = cut_slices(channel_groups, kThreads);
+  plan->block_threads = plan->slices.threads;
   plan->shared_bytes = static_cast<std::size_t>(shape.kernel_h * shape.kernel_w *
-                                                plan->channel_slice * kLaneChannels) *
+                                                plan->slices.lanes * kLaneChannels) *
                        sizeof(float);
   CUDET_RETURN_IF_ERROR(cut(rows, groups, 1, plan));
-  return set_blocks(plan->channel_slices * ceil_divide(plan->items, plan->channel_places), plan);
+  return set_blocks(plan->slices.count * ceil_divide(plan->items, plan->slices.places), plan);
 }
 
 }  // namespace
@@ -230,6 +205,25 @@ Status cut_channels(DepthwiseConvPlan* plan) {
 int depthwise_rows_left(const DepthwiseConvShape& shape) noexcept {
   const int half = (shape.kernel_w - 1) / 2;
   return half - static_cast<int>((half - shape.pad_left) % shape.stride_w);
+}
+
+DepthwiseSlices cut_slices(std::int64_t lanes, std::int64_t most_threads) noexcept {
+  const std::int64_t fewest = ceil_divide(lanes, kDepthwiseMaxSlice);
+  DepthwiseSlices best;
+  double best_use = 0.0;
+  for (std::int64_t count = fewest; count <= std::min(2 * fewest, lanes); ++count) {
+    const std::int64_t slice = ceil_divide(lanes, count);
+    const std::int64_t most = most_threads / slice;
+    for (std::int64_t places = most; 4 * places >= 3 * most; --places) {
+      const std::int64_t threads = round_up(slice * places, kWarp);
+      const double use = static_cast<double>(lanes * places) / static_cast<double>(count * threads);
+      if (use <= best_use) continue;
+      best_use = use;
+      best = {static_cast<int>(slice), static_cast<int>(count), static_cast<int>(places),
+              static_cast<int>(threads)};
+    }
+  }
+  return best;
 }
 
 Status make_depthwise_conv_plan(const DepthwiseConvShape& shape, DepthwiseConvKernel forced,

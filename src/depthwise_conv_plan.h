@@ -52,6 +52,21 @@ Status check_same_padding(std::int64_t h, std::int64_t w, std::int64_t kernel_h,
 /// unsupported where a size exceeds what the kernels index.
 Status check_depthwise_conv_limits(const char* operation, const DepthwiseConvShape& shape) noexcept;
 
+/// How blocks are cut where neighbouring lanes have neighbouring channels.
+struct DepthwiseSlices {
+  int lanes = 0;    ///< of a slice of an image's channels, side by side
+  int count = 0;    ///< of slices
+  int places = 0;   ///< of a block: so many items, each with the lanes of a slice
+  int threads = 0;  ///< of a block: whole warps
+};
+
+/// For `lanes` > 0 lanes that have all channels and blocks of at most `most_threads`, so that few
+/// lanes are idle: the last warp of a block may not be full, nor the last slice.
+DepthwiseSlices cut_slices(std::int64_t lanes, std::int64_t most_threads) noexcept;
+
+/// Lanes of a slice, at most.
+inline constexpr std::int64_t kDepthwiseMaxSlice = 32;
+
 struct DepthwiseConvPlan {
   DepthwiseConvShape shape;
   DepthwiseConvKernel kernel = DepthwiseConvKernel::generic;
@@ -64,11 +79,9 @@ struct DepthwiseConvPlan {
   int column_shift = 0;     ///< the first group's first column is -column_shift
   int column_groups = 0;    ///< of a row
   int tile_pitch = 0;       ///< floats of a row in shared memory
-  int block_planes = 0;     ///< whole planes of a block
+  int plane_lanes = 0;      ///< of a row of a narrow plane
   std::size_t shared_bytes = 0;
-  int channel_slice = 0;            ///< nhwc: groups of four channels of a block
-  int channel_slices = 0;           ///< of an image's channels
-  int channel_places = 0;           ///< items of a block
+  DepthwiseSlices slices;           ///< nhwc: a lane has four channels
   unsigned pool_pieces = 0;         ///< sums of which a plane's is made
   std::size_t workspace_bytes = 0;  ///< float32 [n c m, pool_pieces], at least
 };

@@ -104,7 +104,8 @@ Gradients gradients_of(bool channels_last, bool generic, std::size_t distance) {
     tap = random.uniform_float(-1.0f, 1.0f);
   const device::DepthwiseGeometry geometry = geometry_of(channels_last, distance);
   const GradientSource source = {grad_output.data(), nullptr, false, Activation::none, 0.0f};
-  const device::ElementGrid grid = {kImage, 1};  // the second image comes in the kernels' loop
+  constexpr unsigned kPairs = (kChannels + 1) / 2;  // of channels, where a thread has two
+  const device::ElementGrid grid = {kImage, 1};     // the second image comes in the kernels' loop
   const device::WindowKind kind = {DataType::float32, kKernel, 1, channels_last};
   Gradients result;
 
@@ -117,13 +118,14 @@ Gradients gradients_of(bool channels_last, bool generic, std::size_t distance) {
         device::GenericGradXParameters{geometry, source, grid, weight.data(), grad_x.data(), 1, 1,
                                        1, 1});
   } else {
-    constexpr unsigned kThreads = kChannels * kColumns / 4;
+    const unsigned threads = (channels_last ? kPairs : kChannels) * kColumns / 4;
     run(device::window_grad_x(kind), 1, device::kGradXThreads,
-        device::GradXParameters{geometry, source, weight.data(), grad_x.data(), kThreads, 1, kRows,
+        device::GradXParameters{geometry, source, weight.data(), grad_x.data(), threads, 1, kRows,
                                 1, kColumns / 4, 0, 0, !channels_last});
   }
 
   const unsigned groups = channels_last ? 1 : kChannels;
+  const unsigned group_channels = !channels_last ? 1 : generic ? 32 : 2 * kPairs;
   std::vector<float> partials(2 * 32 * (kKernel * kKernel + 1));
   std::vector<unsigned> arrived(kChannels);
   result.weight.resize(kWeights + kChannels);
@@ -134,10 +136,11 @@ Gradients gradients_of(bool channels_last, bool generic, std::size_t distance) {
                                              DataType::float32,
                                              DataType::float32,
                                              groups,
-                                             1};
+                                             1,
+                                             group_channels};
   const long long share = kImages * (generic ? kRows : kColumns / 4);
   const device::GradWeightParameters parameters = {
-      geometry, source, x.data(), reduction, share, kRows, 1, kColumns / 4, !channels_last};
+      geometry, source, x.data(), reduction, share, kRows, 1, kColumns / 4, 2, !channels_last};
   run(!generic        ? device::window_grad_weight(kind)
       : channels_last ? device::generic_grad_weight_kernel<float, true>
                       : device::generic_grad_weight_kernel<float, false>,

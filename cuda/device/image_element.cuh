@@ -46,7 +46,30 @@ __device__ __forceinline__ void load_four(const std::int8_t* address, float (&x)
   x[3] = to_float(static_cast<std::int8_t>(v.w));
 }
 
+/// Two neighbours at a multiple of their size.
+__device__ __forceinline__ float2 load_two(const float* address) {
+  return load_as<float2>(address);
+}
+__device__ __forceinline__ float2 load_two(const std::int8_t* address) {
+  const char2 v = load_as<char2>(address);
+  return make_float2(to_float(static_cast<std::int8_t>(v.x)),
+                     to_float(static_cast<std::int8_t>(v.y)));
+}
+template <class T>
+__device__ __forceinline__ float2 load_two(const T* address) {
+  float2 x;
+  unpack(load_as<unsigned>(address), x.x, x.y, T());
+  return x;
+}
+
 /// Each with one rounding.
+__device__ __forceinline__ void store_two(float* address, float2 x) {
+  __stwb(reinterpret_cast<float2*>(address), x);
+}
+template <class T>
+__device__ __forceinline__ void store_two(T* address, float2 x) {
+  __stwb(reinterpret_cast<unsigned*>(address), pack(x.x, x.y, T()));
+}
 __device__ __forceinline__ void store_four(float* address, const float (&x)[4]) {
   __stwb(reinterpret_cast<float4*>(address), make_float4(x[0], x[1], x[2], x[3]));
 }
@@ -61,6 +84,10 @@ template <>
 __device__ __forceinline__ std::int8_t from_float<std::int8_t>(float value) {
   const float clamped = fminf(fmaxf(value, -128.0f), 127.0f);
   return static_cast<std::int8_t>(value != value ? 0.0f : rintf(clamped));
+}
+__device__ __forceinline__ void store_two(std::int8_t* address, float2 x) {
+  __stwb(reinterpret_cast<char2*>(address),
+         make_char2(from_float<std::int8_t>(x.x), from_float<std::int8_t>(x.y)));
 }
 __device__ __forceinline__ void store_four(std::int8_t* address, const float (&x)[4]) {
   __stwb(reinterpret_cast<char4*>(address),

@@ -30,7 +30,7 @@ enum class Activation : std::int32_t {
 enum class DepthwiseConvKernel : std::int32_t {
   automatic,
   rows,      ///< nchw: a window of rows slides down in registers
-  planes,    ///< nchw: several small planes at once in shared memory
+  planes,    ///< nchw: rows of several narrow planes in a warp, otherwise like rows
   channels,  ///< nhwc: a lane has neighbouring channels, the window slides down in registers
   tiles,     ///< nchw: large kernels, a tile of the plane in shared memory
   generic    ///< everything
