@@ -1,41 +1,34 @@
 // NMS of up to 1024 candidates an image by one block: one launch for the whole batch.
 //
 // Floor      bytes: a box 16 + 4 (+ class), a kept box the same again: 20 KB for 1000 boxes,
-//            nothing. Exact greedy suppression must test each kept box against the boxes of its
-//            class that are still alive after it: for 1000 boxes of one class 67,000 pairs
-//            (clustered) to 479,000 (nearly all kept).
-// This       reads scores and boxes once, sorts in registers, and tests, besides those pairs, the
-//            64 * 63 / 2 pairs inside each tile. With classes a second sort brings the boxes of a
-//            class together, so that pairs of different classes meet in one tile at most. Barriers:
-//            10 a sort, 3 to 5 before and after, and one a tile whose last class goes on in the
-//            next tile.
+//            nothing. Exact greedy suppression must test each box against the kept ones before it
+//            in its class, until one suppresses it: for 1000 boxes of one class 21,000 pairs
+//            (clustered) to 475,000 (nearly all kept).
+// This       reads scores and boxes once, sorts in registers, and tests those pairs and hardly any
+//            other; docs/performance.md has the counts. With classes a second sort brings the boxes
+//            of a class together. Barriers: 5 a sort, 3 to 4 before and after, and one a tile of
+//            the class that has most tiles.
 //
 // Warp w owns the 64 sorted boxes of tile w, two a lane, so that whether a box is alive never
-// leaves its thread. First every warp finds which boxes of its tile overlap which. Then tile after
-// tile (1) its warp resolves it and publishes what it keeps, (2) every thread tests its later boxes
-// against that. There are two buffers for kept boxes: a tile's warp may fill one while slower warps
-// still read the other.
+// leaves its thread. A tile is settled by its warp as soon as its boxes have met all kept ones of
+// earlier tiles: classes that begin in the tile at once, in all tiles at the same time, and the
+// first class, if it has come over from an earlier tile, when that has been settled, a step for
+// each tile between. What a tile keeps of a class that goes on it moves to the start of the class's
+// boxes in shared memory, which nobody else reads any more, and in the next step all later tiles
+// of the class test what they have left against it.
+//
+// Pairs are tested one kept box after the other. Without classes, where most boxes of the last tile
+// were kept, all pairs of a tile are tested at once instead, a few tiles ahead. (With classes, that
+// would take more registers than there are.)
 #pragma once
 
 #include "device/bitonic_sort.cuh"
 #include "device/overlapped_kernel.cuh"
 #include "device/shared_memory.cuh"
-#include "nms_shared_boxes.cuh"
-#include "nms_tile.cuh"
+#include "nms_block_tiles.cuh"
+#include "nms_settle.cuh"
 
 namespace cudet::device {
-
-/// Where a thread's k-th box is: in sorted order, and as an element of the image.
-struct BlockCandidate {
-  unsigned element;
-  unsigned rank;  ///< position by score alone
-  bool alive;     ///< takes part, and is not suppressed yet
-};
-
-__device__ __forceinline__ int position_in_block(int k) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  return 2 * (static_cast<int>(threadIdx.x) - lane) + kWarpSize * k + lane;
-}
 
 /// Loads or makes the keys of the image's candidates and sorts them by score.
 __device__ __forceinline__ void rank_by_score(const NmsArguments& arguments, const NmsImage& image,
@@ -107,21 +100,35 @@ __device__ __forceinline__ void group_by_class(const NmsArguments& arguments, co
   }
 }
 
-/// Of the flags of a tile, those of boxes of the same class as lane l's first or second box. The
-/// boxes of a class follow each other; `starts` flags the first of each.
-__device__ __forceinline__ TileMask class_run_before(const TileMask& starts, unsigned lane,
-                                                     bool second) {
-  const auto from_last = [](unsigned flags) {
-    return ~0u << (31 - __clz(static_cast<int>(flags)));
-  };
-  const unsigned up_to_lane = 0xffffffffu >> (31u - lane);
-  if (!second) {
-    const unsigned low = starts.low & up_to_lane;
-    return {low == 0u ? ~0u : from_last(low), 0u};
+/// Sorts the image's candidates, by class and score, and loads the boxes of the threads, into
+/// registers and shared memory; the caller synchronises.
+template <bool kClassAware, NmsTest kTest>
+__device__ __forceinline__ void load_in_order(const NmsArguments& arguments,
+                                              const SharedBoxes& all_boxes, unsigned* elements,
+                                              int* candidate_count, BlockCandidate* mine,
+                                              NmsBox* box) {
+  const NmsImage image = locate_image(arguments, blockIdx.x);
+  // Two keys in the place of a box.
+  auto* const exchange = reinterpret_cast<SortKey*>(all_boxes.corners);
+  rank_by_score(arguments, image, exchange, mine);
+  if constexpr (kClassAware) {
+    group_by_class(arguments, image, exchange, all_boxes.classes, elements, mine);
   }
-  const unsigned high = starts.high & up_to_lane;
-  if (high != 0u) return {0u, from_last(high)};
-  return {starts.low == 0u ? ~0u : from_last(starts.low), ~0u};
+  __syncthreads();
+#pragma unroll
+  for (int k = 0; k < 2; ++k) {
+    const int alive_in_warp = __popc(__ballot_sync(kFullWarp, mine[k].alive));
+    if (threadIdx.x % kWarpSize == 0) atomicAdd(candidate_count, alive_in_warp);
+    BoxNumbers loaded = no_box<kTest>();
+    std::int64_t class_id = 0;
+    if (mine[k].alive) {
+      loaded = load_nms_box<kTest>(arguments, box_position(arguments, image, mine[k].element));
+      if constexpr (kClassAware) class_id = load_class(arguments, image, mine[k].element);
+    }
+    box[k] = make_nms_box<kTest>(arguments, loaded, class_id);
+    all_boxes.store<kClassAware, kTest>(position_in_block(k), box[k]);
+    if constexpr (!kClassAware) elements[position_in_block(k)] = mine[k].element;
+  }
 }
 
 /// Launched with one block an image and threads = keys / 2, keys being the elements, or the
@@ -136,178 +143,172 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
   CUDET_SHARED_ARRAY(float4, corners, kBoxes);
   CUDET_SHARED_ARRAY(float4, areas, (kSharedAreas<kTest, kBoxes>));
   CUDET_SHARED_ARRAY(std::int64_t, classes, kClassAware ? kBoxes : 1);
-  CUDET_SHARED_ARRAY(unsigned, elements, kBoxes);
-  CUDET_SHARED_ARRAY(float4, kept_corners, 2 * kTile);
-  CUDET_SHARED_ARRAY(float4, kept_areas, (kSharedAreas<kTest, 2 * kTile>));
-  CUDET_SHARED_ARRAY(int, kept_in_tile, 2);  // that later tiles must test, in groups
-  CUDET_SHARED_ARRAY(int, kept_so_far, 2);   // of the class that goes on in the next tile
+  CUDET_SHARED_ARRAY(unsigned, elements, kBoxes);  // by rank
+  CUDET_SHARED_ARRAY(std::uint16_t, places, kBoxes / 2);
+  CUDET_SHARED_ARRAY(KeptRun, kept_runs, kTiles);
   CUDET_SHARED_ARRAY(unsigned, kept_ranks, kBoxes / 32);
-  CUDET_SHARED_ARRAY(TileMask, kept_tiles, kTiles);
+  CUDET_SHARED_ARRAY(unsigned, kept_places, kBoxes / 32);
   CUDET_SHARED(int, candidate_count);
+  CUDET_SHARED(int, last_step);
 
-  const NmsImage image = locate_image(arguments, blockIdx.x);
   const unsigned lane = threadIdx.x % kWarpSize;
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
-  if (threadIdx.x == 0) candidate_count = 0;
-  if (threadIdx.x < kBoxes / 32) kept_ranks[threadIdx.x] = 0u;
+  if (threadIdx.x == 0) {
+    candidate_count = 0;
+    last_step = 0;
+  }
+  if (threadIdx.x < kBoxes / 32) {
+    kept_ranks[threadIdx.x] = 0u;
+    kept_places[threadIdx.x] = 0u;
+  }
   __syncwarp();  // enough for a block of one warp; larger ones pass a barrier in the sort
 
-  BlockCandidate mine[2];
-  auto* const exchange = reinterpret_cast<SortKey*>(corners);  // two keys in the place of a box
-  rank_by_score(arguments, image, exchange, mine);
-  if constexpr (kClassAware) {
-    group_by_class(arguments, image, exchange, classes, elements, mine);
-  }
-  __syncthreads();
-
   const SharedBoxes all_boxes = {corners, areas, nullptr, classes};
-  const SharedBoxes both_kept = {kept_corners, kept_areas, nullptr, nullptr};
+  BlockCandidate mine[2];
   NmsBox box[2];
-#pragma unroll
-  for (int k = 0; k < 2; ++k) {
-    const int alive_in_warp = __popc(__ballot_sync(kFullWarp, mine[k].alive));
-    if (lane == 0) atomicAdd(&candidate_count, alive_in_warp);
-    BoxNumbers loaded = no_box<kTest>();
-    std::int64_t class_id = 0;
-    if (mine[k].alive) {
-      loaded = load_nms_box<kTest>(arguments, box_position(arguments, image, mine[k].element));
-      if constexpr (kClassAware) class_id = load_class(arguments, image, mine[k].element);
-    }
-    box[k] = make_nms_box<kTest>(arguments, loaded, class_id);
-    all_boxes.store<kClassAware, kTest>(position_in_block(k), box[k]);
-  }
+  load_in_order<kClassAware, kTest>(arguments, all_boxes, elements, &candidate_count, mine, box);
   __syncthreads();
 
   const int candidates = candidate_count;
+#pragma unroll
+  for (int k = 0; k < 2; ++k)
+    mine[k].alive = position_in_block(k) < candidates;  // as before, without keeping it till here
   const int tile_start = warp * kTile;
+  const SharedBoxes tile_boxes = all_boxes.from(tile_start);
+  TileRuns runs = {{1u, 0u}, 0, tile_start + kTile < candidates, true};
+  if constexpr (kClassAware) runs = find_runs(classes, tile_start, candidates);
+  // When the tile's first class is settled; those that begin in the tile are at once.
+  const int first_run_step = warp - runs.first_tile;
+  if (lane == 0 && tile_start < candidates) atomicMax(&last_step, first_run_step);
+  const auto limit = static_cast<int>(
+      min(static_cast<std::int64_t>(kBoxes), min(arguments.class_capacity, arguments.capacity)));
+  bool kept[2] = {false, false};
+  int left = kTile;          // boxes of the tile that nothing kept has suppressed
+  bool one_row = false;      // the first box of each lane is all that is left
+  bool pairs_known = false;  // `earlier` is valid
   TileMask earlier[2] = {};  // which earlier boxes of its tile overlap a thread's boxes
-  TileMask starts = {1u, 0u};
-  if (tile_start < candidates) {
-    unsigned bits[2];
-    overlaps_of_rows<false, kTest, 2>(arguments, box, all_boxes.from(tile_start), bits);
-    earlier[0].low = bits[0];
-    earlier[1].low = bits[1];
-    overlaps_of_rows<false, kTest, 1>(arguments, box + 1, all_boxes.from(tile_start + kWarpSize),
-                                      &earlier[1].high);
-#pragma unroll
-    for (int k = 0; k < 2; ++k) {
-      const TileMask before = flags_before({~0u, ~0u}, lane, k == 1);
-      earlier[k] = {earlier[k].low & before.low, earlier[k].high & before.high};
-    }
-    if constexpr (kClassAware) {
-      bool starts_class[2];
+  for (int step = 0;; ++step) {
+    const bool settles_first_run = step == first_run_step;
+    const bool settles_others = step == 0 && !runs.whole;
+    if (tile_start < candidates && (settles_first_run || settles_others)) {
+      TileMask run[2];
+      bool kept_mine[2];
 #pragma unroll
       for (int k = 0; k < 2; ++k) {
-        const int position = position_in_block(k);
-        starts_class[k] = position == 0 || classes[position - 1] != box[k].class_id;
+        run[k] = run_from_start(runs.starts, lane, k == 1);
+        const bool in_first_run = (run[k].low & 1u) != 0u;
+        kept_mine[k] = mine[k].alive && (settles_first_run || !in_first_run);
+        mine[k].alive = mine[k].alive && in_first_run;
       }
-      starts = {__ballot_sync(kFullWarp, starts_class[0]),
-                __ballot_sync(kFullWarp, starts_class[1])};
-#pragma unroll
-      for (int k = 0; k < 2; ++k) {
-        const TileMask same_class = class_run_before(starts, lane, k == 1);
-        earlier[k] = {earlier[k].low & same_class.low, earlier[k].high & same_class.high};
-      }
-    }
-  }
-
-  const std::int64_t limit = min(arguments.class_capacity, arguments.capacity);
-  bool kept_mine[2] = {false, false};
-  const int tiles = (candidates + kTile - 1) / kTile;
-  int buffer = 0;
-  for (int tile = 0; tile < tiles; ++tile) {
-    const int next = (tile + 1) * kTile;
-    const bool goes_on = next < candidates && (!kClassAware || classes[next - 1] == classes[next]);
-    if (warp == tile) {
-      TileMask kept = resolve_tile(mine[0].alive, mine[1].alive, earlier[0], earlier[1]);
-      // Kept boxes before this tile count for the class that has come over from the last one.
-      const bool came_over = tile > 0 && (!kClassAware || (starts.low & 1u) == 0u);
-      const int kept_before = came_over ? kept_so_far[1 - buffer] : 0;
-      bool last_class[2] = {true, true};
-      if constexpr (kClassAware) {
-#pragma unroll
-        for (int k = 0; k < 2; ++k) {
-          const TileMask run = class_run_before(starts, lane, k == 1);
-          const TileMask before = flags_before(kept, lane, k == 1);
-          const bool first_class = (run.low & 1u) != 0u;
-          const int rank = __popc(run.low & before.low) + __popc(run.high & before.high) +
-                           (first_class ? kept_before : 0);
-          kept_mine[k] = flag_of(kept, lane, k == 1) && rank < limit;
-          last_class[k] = box[k].class_id == classes[next - 1];
-        }
-        kept = {__ballot_sync(kFullWarp, kept_mine[0]), __ballot_sync(kFullWarp, kept_mine[1])};
+      if (kClassAware && !runs.whole) {
+        const TileMask before[2] = {flags_before(run[0], lane, false),
+                                    flags_before(run[1], lane, true)};
+        settle_classes<kTest>(arguments, box, tile_boxes, before, kept_mine);
+      } else if (pairs_known) {
+        const TileMask resolved = resolve_tile(kept_mine[0], kept_mine[1], earlier[0], earlier[1]);
+        kept_mine[0] = flag_of(resolved, lane, false);
+        kept_mine[1] = flag_of(resolved, lane, true);
       } else {
-        const std::int64_t room = limit - kept_before;
-        if (kept.count() > room) kept = first_flags(kept, static_cast<int>(room));
-#pragma unroll
-        for (int k = 0; k < 2; ++k)
-          kept_mine[k] = flag_of(kept, lane, k == 1);
+        if (!one_row) settle_row<kTest, 2>(arguments, box, tile_boxes, kept_mine);
+        if (one_row) swap_rows(box, kept_mine);
+        settle_row<kTest, 1>(arguments, box + 1, tile_boxes.from(one_row ? 0 : kWarpSize),
+                             kept_mine + 1);
+        if (one_row) swap_rows(box, kept_mine);
       }
-      if (goes_on) {
-        const TileMask passed_on = {__ballot_sync(kFullWarp, kept_mine[0] && last_class[0]),
-                                    __ballot_sync(kFullWarp, kept_mine[1] && last_class[1])};
-        const SharedBoxes kept_boxes = both_kept.from(buffer * kTile);
+      // Kept boxes before this tile count for the class that has come over from the last one.
+      const int kept_before =
+          first_run_step > 0 && settles_first_run ? kept_runs[warp - 1].total : 0;
+      const TileMask flags = {__ballot_sync(kFullWarp, kept_mine[0]),
+                              __ballot_sync(kFullWarp, kept_mine[1])};
+      const int last_run = last_flag(runs.starts);
+      bool handed_on[2];
+      int place[2];
+#pragma unroll
+      for (int k = 0; k < 2; ++k) {
+        const TileMask before = flags_before(flags, lane, k == 1);
+        const int rank = __popc(run[k].low & before.low) + __popc(run[k].high & before.high);
+        const int run_start = first_flag(run[k]);
+        kept_mine[k] = kept_mine[k] && rank + (run_start == 0 ? kept_before : 0) < limit;
+        handed_on[k] = kept_mine[k] && run_start == last_run;
+        place[k] = tile_start + run_start + rank;
+        kept[k] = kept[k] || kept_mine[k];
+        if (kept_mine[k]) atomicOr(&kept_ranks[mine[k].rank / 32], 1u << (mine[k].rank % 32));
+      }
+      if (runs.goes_on && (last_run == 0 ? settles_first_run : settles_others)) {
+        const int count = __popc(__ballot_sync(kFullWarp, handed_on[0])) +
+                          __popc(__ballot_sync(kFullWarp, handed_on[1]));
+        __syncwarp();  // the tile's boxes have been read
 #pragma unroll
         for (int k = 0; k < 2; ++k) {
-          if (!kept_mine[k] || !last_class[k]) continue;
-          kept_boxes.store<false, kTest>(rank_in_tile(passed_on, lane, k == 1), box[k]);
-        }
-        const int count = passed_on.count();
-        const int fill = count + static_cast<int>(lane);
-        if (fill < round_up_to_group(count)) {
-          kept_boxes.store<false, kTest>(fill, make_nms_box<kTest>(arguments, no_box<kTest>(), 0));
+          if (handed_on[k]) all_boxes.store<false, kTest>(place[k], box[k]);
         }
         if (lane == 0) {
-          kept_in_tile[buffer] = round_up_to_group(count);
-          const bool all_one_class = (starts.low & ~1u) == 0u && starts.high == 0u;
-          kept_so_far[buffer] = count + (all_one_class ? kept_before : 0);
+          const int begin = tile_start + last_run;
+          kept_runs[warp] = {begin, begin + count, count + (last_run == 0 ? kept_before : 0),
+                             8 * count >= 7 * left};
         }
       }
     }
-    if (!goes_on) continue;
     __syncthreads();
-    if (!kClassAware && kept_so_far[buffer] >= limit) break;
-    if (warp > tile) {
-      const SharedBoxes kept_boxes = both_kept.from(buffer * kTile);
-      const int kept_count = kept_in_tile[buffer];
-      if constexpr (kClassAware) {  // one by one, which takes fewer registers
+    if (step == last_step || (!kClassAware && kept_runs[step].total >= limit)) break;
+    if (step >= first_run_step || left == 0 || tile_start >= candidates) continue;
+
+    // The boxes of the first class meet those that its last tile kept.
+    const KeptRun others = kept_runs[runs.first_tile + step];
+    bool alive[2] = {mine[0].alive, mine[1].alive};
+    if (!kClassAware && others.dense && !one_row) {
+      drop_overlapping<false, kTest, 2>(arguments, box, all_boxes, others.begin, others.end, alive);
+    } else {
 #pragma unroll
-        for (int k = 0; k < 2; ++k) {
-          if (!mine[k].alive || box[k].class_id != classes[next]) continue;
-          drop_overlapping<false, kTest, 1>(arguments, box + k, kept_boxes, kept_count,
-                                            &mine[k].alive);
-        }
-      } else {
-        bool alive[2] = {mine[0].alive, mine[1].alive};
-        drop_overlapping<false, kTest, 2>(arguments, box, kept_boxes, kept_count, alive);
-        mine[0].alive = alive[0];
-        mine[1].alive = alive[1];
+      for (int k = 0; k < 2; ++k) {
+        alive[k] = alive[k] &&
+                   overlaps_none<kTest>(arguments, box[k], all_boxes, others.begin, others.end);
       }
     }
-    buffer = 1 - buffer;
+    mine[0].alive = alive[0];
+    mine[1].alive = alive[1];
+    if (!runs.whole) continue;
+    left = __popc(__ballot_sync(kFullWarp, alive[0])) + __popc(__ballot_sync(kFullWarp, alive[1]));
+    if (pairs_known || one_row) continue;
+    if (!kClassAware && others.dense && 8 * left >= 7 * kTile &&
+        step / 4 >= (first_run_step - 1) / 4) {
+      // Not long before they are needed, and for four tiles at a time: an SM has four schedulers.
+      test_pairs_of_tile<kTest>(arguments, box, alive, tile_boxes, earlier);
+      pairs_known = true;
+    } else if (!kClassAware && left <= kWarpSize) {
+      move_together<kTest>(arguments, tile_boxes, places + kWarpSize * warp, box, mine);
+      one_row = true;
+    }
   }
 
+  unsigned element[2];
+#pragma unroll
+  for (int k = 0; k < 2; ++k)
+    element[k] = elements[mine[k].rank];
+
   // Slots follow the order by score.
+  const NmsImage image = locate_image(arguments, blockIdx.x);  // again: fewer registers until here
+  static_assert(kBoxes == kWarpSize * 32, "a lane a word");
+  const int in_word = __popc(kept_ranks[lane]);
+  int up_to_word = in_word;
 #pragma unroll
-  for (int k = 0; k < 2; ++k) {
-    if (kept_mine[k]) atomicOr(&kept_ranks[mine[k].rank / 32], 1u << (mine[k].rank % 32));
+  for (int offset = 1; offset < kWarpSize; offset *= 2) {
+    const int before = __shfl_up_sync(kFullWarp, up_to_word, static_cast<unsigned>(offset));
+    if (static_cast<int>(lane) >= offset) up_to_word += before;
   }
-  __syncthreads();
-  std::int64_t kept_count = 0;
-  for (int word = 0; 32 * word < candidates; ++word)
-    kept_count += __popc(kept_ranks[word]);
-  kept_count = min(kept_count, arguments.capacity);
+  const std::int64_t kept_count =
+      min(static_cast<std::int64_t>(__shfl_sync(kFullWarp, up_to_word, kWarpSize - 1)),
+          arguments.capacity);
 #pragma unroll
   for (int k = 0; k < 2; ++k) {
-    if (!kept_mine[k]) continue;
-    const unsigned rank = mine[k].rank;
-    int slot = __popc(kept_ranks[rank / 32] & ((1u << (rank % 32)) - 1u));
-    for (unsigned word = 0; word < rank / 32; ++word)
-      slot += __popc(kept_ranks[word]);
-    kept_mine[k] = slot < kept_count;
-    if (!kept_mine[k]) continue;
-    write_slot(arguments, image, slot, mine[k].element);
-    write_kept(arguments, image, mine[k].element);
+    const unsigned word = mine[k].rank / 32;
+    int slot = __shfl_sync(kFullWarp, up_to_word - in_word, static_cast<int>(word));
+    if (!kept[k]) continue;
+    slot += __popc(kept_ranks[word] & ((1u << (mine[k].rank % 32)) - 1u));
+    kept[k] = slot < kept_count;
+    if (!kept[k]) continue;
+    write_slot(arguments, image, slot, element[k]);
+    write_kept(arguments, image, element[k]);
   }
   if (threadIdx.x == 0 && arguments.out.count != nullptr) {
     arguments.out.count[image.index] = static_cast<std::int32_t>(kept_count);
@@ -316,26 +317,38 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
     write_padding(arguments, image.index, slot);
 
   if (arguments.out.suppressed_by == nullptr) return;
-  const TileMask kept_of_warp = {__ballot_sync(kFullWarp, kept_mine[0]),
-                                 __ballot_sync(kFullWarp, kept_mine[1])};
-  if (lane == 0) kept_tiles[warp] = kept_of_warp;
+  // Kept boxes move to the start of their runs, where those that were handed on are already.
+  unsigned first_element[2];  // of the positions that the thread had at first
+  int position[2];            // of its boxes now
 #pragma unroll
-  for (int k = 0; k < 2; ++k)
-    elements[position_in_block(k)] = mine[k].element;
+  for (int k = 0; k < 2; ++k) {
+    first_element[k] = kClassAware ? element[k] : elements[position_in_block(k)];
+    position[k] = kClassAware ? position_in_block(k) : static_cast<int>(mine[k].rank);
+    if (kept[k]) atomicOr(&kept_places[position[k] / 32], 1u << (position[k] % 32));
+  }
   __syncthreads();
 #pragma unroll
   for (int k = 0; k < 2; ++k) {
-    if (position_in_block(k) >= candidates || kept_mine[k]) continue;
-    for (int position = 0; position < position_in_block(k); ++position) {
-      if (!flag_of(kept_tiles[position / kTile], static_cast<unsigned>(position) % kWarpSize,
-                   position % kTile >= kWarpSize)) {
-        continue;
-      }
-      if (kClassAware && classes[position] != box[k].class_id) continue;
-      if (!overlaps<kTest>(arguments, box[k], all_boxes, position)) continue;
-      write_suppressor(arguments, image, mine[k].element, elements[position]);
-      break;
-    }
+    if (!kept[k]) continue;
+    const int run_start = tile_start + first_flag(run_from_start(runs.starts, lane, k == 1));
+    const int place = run_start + count_flags(kept_places, run_start, position[k]);
+    all_boxes.store<false, kTest>(place, box[k]);
+    elements[place] = element[k];
+  }
+  __syncthreads();
+#pragma unroll
+  for (int k = 0; k < 2; ++k) {
+    const int first_position = position_in_block(k);
+    const bool is_kept = ((kept_places[first_position / 32] >> (first_position % 32)) & 1u) != 0u;
+    if (first_position >= candidates || is_kept) continue;
+    const BoxNumbers numbers =
+        load_nms_box<kTest>(arguments, box_position(arguments, image, first_element[k]));
+    const NmsBox mine_at_first =
+        make_nms_box<kTest>(arguments, numbers, kClassAware ? classes[first_position] : 0);
+    const int suppressor = find_suppressor<kClassAware, kTest>(arguments, mine_at_first, all_boxes,
+                                                               kept_places, first_position);
+    if (suppressor < 0) continue;
+    write_suppressor(arguments, image, first_element[k], elements[suppressor]);
   }
 }
 

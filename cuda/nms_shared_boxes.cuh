@@ -1,7 +1,9 @@
 // Boxes in shared memory, and the loops in which a thread compares its own with them.
 #pragma once
 
+#include "device/shared_memory.cuh"
 #include "device/sign_bit.cuh"
+#include "device/warp.cuh"
 #include "nms_overlap.cuh"
 
 namespace cudet::device {
@@ -67,6 +69,14 @@ __device__ __forceinline__ float metric_with(const NmsArguments& arguments, cons
   }
 }
 
+/// The margin of the fast test, see threshold_margin(); not for boxes that need care.
+__device__ __forceinline__ float margin_with(const NmsArguments& arguments, const NmsBox& box,
+                                             const Corners& other, float other_area) {
+  const float negative = negative_intersection(box.corners, other);
+  const float union_area = __fadd_rn(__fadd_rn(box.area, other_area), negative);
+  return threshold_margin(negative, union_area, arguments.iou_threshold);
+}
+
 /// One of the tests for a single pair.
 template <NmsTest kTest>
 __device__ __forceinline__ bool overlaps(const NmsArguments& arguments, const NmsBox& box,
@@ -83,33 +93,81 @@ __device__ __forceinline__ bool overlaps(const NmsArguments& arguments, const Nm
   }
 }
 
-/// Pushes the decisions of the fast test between kRows boxes and the shared boxes of a group, one
-/// after the other, into a word a row; with kCompareClasses, "no" for boxes of other classes.
-template <bool kCompareClasses, int kRows>
+/// Pushes the decisions of the fast test between kRows boxes and kColumns shared boxes, one after
+/// the other, into a word a row. `first` is a multiple of kColumns, if that is a whole group.
+template <int kRows, int kColumns>
 __device__ __forceinline__ void push_overlaps(const NmsArguments& arguments, const NmsBox* rows,
-                                              const SharedBoxes& columns, int group,
+                                              const SharedBoxes& columns, int first,
                                               unsigned* bits) {
-  const float4 four = columns.areas[group];
-  const float areas[kSharedBoxGroup] = {four.x, four.y, four.z, four.w};
+  float areas[static_cast<unsigned>(kColumns)];
+  if constexpr (kColumns == kSharedBoxGroup) {
+    const float4 four = columns.areas[first / kSharedBoxGroup];
+    areas[0] = four.x;
+    areas[1] = four.y;
+    areas[2] = four.z;
+    areas[3] = four.w;
+  } else {
 #pragma unroll
-  for (int i = 0; i < kSharedBoxGroup; ++i) {
-    const Corners other = columns.at(kSharedBoxGroup * group + i);
+    for (int i = 0; i < kColumns; ++i)
+      areas[i] = columns.area_at(first + i);
+  }
+#pragma unroll
+  for (int i = 0; i < kColumns; ++i) {
+    const Corners other = columns.at(first + i);
+#pragma unroll
+    for (int k = 0; k < kRows; ++k)
+      bits[k] = push_sign(bits[k], margin_with(arguments, rows[k], other, areas[i]));
+  }
+}
+
+/// Clears the bits of columns of other classes than the row's, for kRows boxes a lane and 32 shared
+/// boxes; all lanes of the warp take part. Each class among the columns has a bucket with a bit for
+/// each of them, so that a row looks its class up once. Where two of them have the same bucket,
+/// rows compare classes for each bit that is set.
+template <int kRows>
+__device__ __forceinline__ void keep_same_class(const NmsBox* rows, const SharedBoxes& columns,
+                                                unsigned* bits) {
+  constexpr int kBuckets = 256;
+  constexpr int kWarps = 8;  // of the largest block that compares classes so
+  constexpr int kVectors = kBuckets / 4;
+  CUDET_SHARED_ARRAY(uint4, vectors_of_warps, kWarps * kVectors);
+  uint4* const vectors = vectors_of_warps + threadIdx.x / kWarpSize * kVectors;
+  auto* const buckets = reinterpret_cast<unsigned*>(vectors);
+  const unsigned lane = threadIdx.x % kWarpSize;
+  const auto bucket_of = [&](std::int64_t class_id) {
+    return buckets + static_cast<unsigned>(class_id) % kBuckets;
+  };
+  const auto class_of = [&](unsigned bucket) {  // not empty
+    return columns.classes[__ffs(static_cast<int>(bucket)) - 1];
+  };
+  __syncwarp();  // the buckets of the last call have been read
+  for (unsigned i = lane; i < kVectors; i += kWarpSize)
+    vectors[i] = make_uint4(0u, 0u, 0u, 0u);
+  __syncwarp();
+  const std::int64_t own_class = columns.classes[lane];
+  atomicOr(bucket_of(own_class), 1u << lane);
+  __syncwarp();
+  const bool one_class_a_bucket = class_of(*bucket_of(own_class)) == own_class;
+  if (__all_sync(kFullWarp, static_cast<int>(one_class_a_bucket)) != 0) {
 #pragma unroll
     for (int k = 0; k < kRows; ++k) {
-      const float negative = negative_intersection(rows[k].corners, other);
-      const float union_area = __fadd_rn(__fadd_rn(rows[k].area, areas[i]), negative);
-      float margin = threshold_margin(negative, union_area, arguments.iou_threshold);
-      if constexpr (kCompareClasses) {
-        const bool same = columns.classes[kSharedBoxGroup * group + i] == rows[k].class_id;
-        margin = same ? margin : 0.0f;
-      }
-      bits[k] = push_sign(bits[k], margin);
+      const unsigned bucket = *bucket_of(rows[k].class_id);
+      const bool same = bucket != 0u && class_of(bucket) == rows[k].class_id;
+      bits[k] &= same ? bucket : 0u;
+    }
+    return;
+  }
+#pragma unroll
+  for (int k = 0; k < kRows; ++k) {
+    bits[k] &= *bucket_of(rows[k].class_id);
+    for (unsigned left = bits[k]; left != 0u; left &= left - 1u) {
+      if (class_of(left) != rows[k].class_id) bits[k] &= ~(left & (0u - left));
     }
   }
 }
 
 /// For each of kRows boxes, which of the 32 shared boxes overlap it; with kCompareClasses, of those
-/// of its class.
+/// of its class, and then all lanes of the warp take part.
 template <bool kCompareClasses, NmsTest kTest, int kRows>
 __device__ __forceinline__ void overlaps_of_rows(const NmsArguments& arguments, const NmsBox* rows,
                                                  const SharedBoxes& columns, unsigned* bits) {
@@ -129,11 +187,10 @@ __device__ __forceinline__ void overlaps_of_rows(const NmsArguments& arguments, 
         test_one(k, i);
     }
   } else {
-    constexpr int kGroups = kColumns / kSharedBoxGroup;
-    [[maybe_unused]] constexpr int kUnrolled = kRows > 2 ? 2 : 4;
+    [[maybe_unused]] constexpr int kUnrolled = kRows > 2 ? 2 : 8;
 #pragma unroll kUnrolled
-    for (int group = 0; group < kGroups; ++group)
-      push_overlaps<kCompareClasses, kRows>(arguments, rows, columns, group, bits);
+    for (int first = 0; first < kColumns; first += kSharedBoxGroup)
+      push_overlaps<kRows, kSharedBoxGroup>(arguments, rows, columns, first, bits);
 #pragma unroll
     for (int k = 0; k < kRows; ++k) {
       bits[k] = __brev(bits[k]);  // the first one was pushed furthest up
@@ -143,18 +200,42 @@ __device__ __forceinline__ void overlaps_of_rows(const NmsArguments& arguments, 
       for (int i = 0; i < kColumns; ++i)
         test_one(k, i);
     }
+    if constexpr (kCompareClasses) keep_same_class<kRows>(rows, columns, bits);
   }
 }
 
-/// For each of kRows boxes that is alive, whether it still is when it has met the first `count`
-/// shared boxes, a multiple of kSharedBoxGroup; with kCompareClasses, those of its class.
+/// Tests kRows boxes against kColumns shared ones and flags which of them are hit; with
+/// kCompareClasses, by boxes of their class. `hit` is not 0 where a box was hit before.
+template <bool kCompareClasses, int kRows, int kColumns>
+__device__ __forceinline__ void flag_hits(const NmsArguments& arguments, const NmsBox* rows,
+                                          const SharedBoxes& others, int first, unsigned* hit) {
+  unsigned bits[static_cast<unsigned>(kRows)] = {};
+  push_overlaps<kRows, kColumns>(arguments, rows, others, first, bits);
+#pragma unroll
+  for (int k = 0; k < kRows; ++k) {
+    if constexpr (kCompareClasses) {
+      if (bits[k] != 0u) {
+#pragma unroll
+        for (int i = 0; i < kColumns; ++i) {
+          const bool same = others.classes[first + i] == rows[k].class_id;
+          if (!same)
+            bits[k] &= ~(1u << (kColumns - 1 - i));  // the first one was pushed furthest up
+        }
+      }
+    }
+    hit[k] |= bits[k];
+  }
+}
+
+/// For each of kRows boxes that is alive, whether it still is when it has met the shared boxes from
+/// `begin`, a multiple of kSharedBoxGroup, to `end`; with kCompareClasses, those of its class.
 template <bool kCompareClasses, NmsTest kTest, int kRows>
 __device__ __forceinline__ void drop_overlapping(const NmsArguments& arguments, const NmsBox* rows,
-                                                 const SharedBoxes& others, int count,
+                                                 const SharedBoxes& others, int begin, int end,
                                                  bool* alive) {
   const auto test_one_by_one = [&](int k) {
 #pragma unroll 1
-    for (int i = 0; i < count && alive[k]; ++i) {
+    for (int i = begin; i < end && alive[k]; ++i) {
       if (kCompareClasses && others.classes[i] != rows[k].class_id) continue;
       alive[k] = !overlaps<kTest>(arguments, rows[k], others, i);
     }
@@ -184,17 +265,55 @@ __device__ __forceinline__ void drop_overlapping(const NmsArguments& arguments, 
         all = all && hit[k] != 0u;
       return all;
     };
-    for (int group = 0; kSharedBoxGroup * group < count && !all_hit(); ++group) {
-      unsigned bits[static_cast<unsigned>(kRows)] = {};
-      push_overlaps<kCompareClasses, kRows>(arguments, rows, others, group, bits);
-#pragma unroll
-      for (int k = 0; k < kRows; ++k)
-        hit[k] |= bits[k];
-    }
+    int i = begin;
+    for (; i + kSharedBoxGroup <= end && !all_hit(); i += kSharedBoxGroup)
+      flag_hits<kCompareClasses, kRows, kSharedBoxGroup>(arguments, rows, others, i, hit);
+#pragma unroll 1
+    for (; i < end && !all_hit(); ++i)
+      flag_hits<kCompareClasses, kRows, 1>(arguments, rows, others, i, hit);
 #pragma unroll
     for (int k = 0; k < kRows; ++k)
       alive[k] = hit[k] == 0u;
   }
+}
+
+/// The same for the first `count` shared boxes, a multiple of kSharedBoxGroup.
+template <bool kCompareClasses, NmsTest kTest, int kRows>
+__device__ __forceinline__ void drop_overlapping(const NmsArguments& arguments, const NmsBox* rows,
+                                                 const SharedBoxes& others, int count,
+                                                 bool* alive) {
+  drop_overlapping<kCompareClasses, kTest, kRows>(arguments, rows, others, 0, count, alive);
+}
+
+/// Whether a box overlaps none of the shared boxes from `begin` to `end`. It meets no further one
+/// once it overlaps one.
+template <NmsTest kTest>
+__device__ __forceinline__ bool overlaps_none(const NmsArguments& arguments, const NmsBox& box,
+                                              const SharedBoxes& others, int begin, int end) {
+  int i = begin;
+  if (kTest == NmsTest::fast && !box.careful) {
+    const auto overlaps_one = [&](int other) {
+      return margin_with(arguments, box, others.at(other), others.area_at(other)) < 0.0f;
+    };
+    constexpr int kUnrolled = 4;
+#pragma unroll 1
+    for (; i + kUnrolled <= end; i += kUnrolled) {
+#pragma unroll
+      for (int j = 0; j < kUnrolled; ++j) {
+        if (overlaps_one(i + j)) return false;
+      }
+    }
+#pragma unroll 1
+    for (; i < end; ++i) {
+      if (overlaps_one(i)) return false;
+    }
+    return true;
+  }
+#pragma unroll 1
+  for (; i < end; ++i) {
+    if (overlaps<kTest>(arguments, box, others, i)) return false;
+  }
+  return true;
 }
 
 }  // namespace cudet::device
