@@ -73,14 +73,21 @@ class Cudet:
                   ctypes.c_int64(classes), self.threads, floats(loss), floats(gradient))
         return loss[0], gradient
 
-    def depthwise_conv(self, x, weight, bias, stride):
-        n, c, h, w = x.shape
-        k = weight.shape[-1]
-        y = torch.empty((n, c, (h - 1) // stride + 1, (w - 1) // stride + 1)).numpy()
-        self.call("depthwise_conv", floats(x), floats(weight), floats(bias), ctypes.c_int64(n),
+    def depthwise_conv(self, x, weight, bias, stride, channels_last, grad_y=None):
+        """y, and with `grad_y` also the gradients of x, weight and bias."""
+        n, c, h, w = x.shape if not channels_last else (x.shape[i] for i in (0, 3, 1, 2))
+        k = weight.shape[1]
+        oh, ow = (h - 1) // stride + 1, (w - 1) // stride + 1
+        shapes = [(n, oh, ow, c) if channels_last else (n, c, oh, ow)]
+        if grad_y is not None:
+            shapes += [x.shape, weight.shape, bias.shape]
+        results = [torch.empty(shape).numpy() for shape in shapes]
+        self.call("depthwise_conv", floats(x), floats(weight), floats(bias),
+                  None if grad_y is None else floats(grad_y), ctypes.c_int64(n),
                   ctypes.c_int64(c), ctypes.c_int64(h), ctypes.c_int64(w), ctypes.c_int64(k),
-                  ctypes.c_int64(stride), self.threads, floats(y))
-        return y
+                  ctypes.c_int64(stride), ctypes.c_int(channels_last), self.threads,
+                  *(floats(result) for result in results), *[None] * (4 - len(results)))
+        return results
 
 
 def clustered_boxes(random, count, objects):
@@ -102,21 +109,21 @@ def clustered_boxes(random, count, objects):
     return box.astype(numpy.float32), score.astype(numpy.float32), number
 
 
-def seconds_of(call):
-    begin = time.perf_counter()
+def seconds_of(call, clock):
+    begin = clock()
     call()
-    return time.perf_counter() - begin
+    return clock() - begin
 
 
 class Comparison:
     """Prints one row a pair of calls and remembers the ratios."""
 
-    def __init__(self, least_seconds):
+    def __init__(self, least_seconds, clock):
         self.least_seconds = least_seconds
-        print("times are medians; the last ratio is that of the shortest times, which other programs "
-              "disturb least")
+        self.clock = clock
+        print("medians, and the shortest times, which other programs disturb least")
         print(f"{'workload':<42} {'with':<12} {'theirs':>11} {'cudet':>11} {'ratio':>8} "
-              f"{'shortest':>8}  result")
+              f"{'shortest':>11} {'cudet':>11} {'ratio':>8}  result")
 
     def row(self, workload, other, theirs, ours, result):
         """Takes turns until both have had their time."""
@@ -124,12 +131,13 @@ class Comparison:
         theirs(), ours()
         begin = time.perf_counter()
         while len(our_times) < 5 or time.perf_counter() - begin < self.least_seconds:
-            their_times.append(seconds_of(theirs))
-            our_times.append(seconds_of(ours))
+            their_times.append(seconds_of(theirs, self.clock))
+            our_times.append(seconds_of(ours, self.clock))
         their_time, our_time = statistics.median(their_times), statistics.median(our_times)
+        their_least, our_least = min(their_times), min(our_times)
         print(f"{workload:<42} {other:<12} {1e3 * their_time:8.3f} ms {1e3 * our_time:8.3f} ms "
-              f"{their_time / our_time:7.1f}x {min(their_times) / min(our_times):7.1f}x  {result}",
-              flush=True)
+              f"{their_time / our_time:7.1f}x {1e3 * their_least:8.3f} ms {1e3 * our_least:8.3f} ms "
+              f"{their_least / our_least:7.2f}x  {result}", flush=True)
 
 
 def same(equal):
@@ -224,20 +232,53 @@ def compare_focal_loss(table, cudet, random):
 
 
 def compare_depthwise_conv(table, cudet, random):
-    for n, c, h, k, stride in ((4, 144, 56, 3, 1), (4, 144, 56, 3, 2), (4, 480, 14, 5, 1),
-                               (4, 192, 28, 7, 1), (1, 96, 112, 3, 1)):
-        x = random.standard_normal((n, c, h, h)).astype(numpy.float32)
-        weight = random.standard_normal((c, k, k)).astype(numpy.float32)
-        bias = random.standard_normal(c).astype(numpy.float32)
-        tensors = torch.from_numpy(x), torch.from_numpy(weight[:, None]), torch.from_numpy(bias)
+    """Planes of three levels of a detector, each kernel size, stride 2, and channels last."""
+    for n, c, h in ((8, 96, 80), (8, 192, 40), (8, 384, 20)):
+        for k in (3, 5, 7):
+            for stride, channels_last in ((1, False), (2, False), (1, True)):
+                compare_depthwise_case(table, cudet, random, (n, c, h, h), k, stride, channels_last)
 
-        def theirs():
-            with torch.no_grad():
-                return torch.nn.functional.conv2d(*tensors, stride, k // 2, 1, c)
 
-        ours = lambda: cudet.depthwise_conv(x, weight, bias, stride)
-        table.row(f"depthwise {n} x {c} x {h} x {h}, k{k} s{stride}", "PyTorch", theirs, ours,
-                  within(ours(), theirs().numpy()))
+def compare_depthwise_case(table, cudet, random, shape, k, stride, channels_last):
+    """Forward alone, and with the gradients of x, weight and bias."""
+    channels = shape[1]
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+
+    def numbers(*sizes):
+        values = torch.from_numpy(random.standard_normal(sizes).astype(numpy.float32))
+        return values.contiguous(memory_format=layout) if len(sizes) == 4 else values
+
+    def as_stored(tensor):
+        """What ours gets: the dimensions in the order that they have in memory."""
+        return (tensor.permute(0, 2, 3, 1) if channels_last else tensor).numpy()
+
+    x = numbers(*shape)
+    weight = numbers(channels, 1, k, k)
+    bias = numbers(channels)
+    variables = [tensor.detach().requires_grad_() for tensor in (x, weight, bias)]
+    forward = lambda *inputs: torch.nn.functional.conv2d(*inputs, stride, k // 2, 1, channels)
+    grad_y = numbers(*forward(x, weight, bias).shape)
+    order = (1, 2, 0) if channels_last else (0, 1, 2)
+    taps = numpy.ascontiguousarray(weight[:, 0].numpy().transpose(order))
+    ours = lambda: cudet.depthwise_conv(as_stored(x), taps, bias.numpy(), stride, channels_last)
+    ours_all = lambda: cudet.depthwise_conv(as_stored(x), taps, bias.numpy(), stride,
+                                            channels_last, as_stored(grad_y))
+
+    def theirs():
+        with torch.no_grad():
+            return forward(x, weight, bias)
+
+    def theirs_all():
+        y = forward(*variables)
+        return (y, *torch.autograd.grad(y, variables, grad_y))
+
+    name = (f"{' x '.join(map(str, shape))} k{k}" + (f" s{stride}" if stride > 1 else "") +
+            (" last" if channels_last else ""))
+    got, expected = ours_all(), theirs_all()
+    table.row(f"depthwise {name}", "PyTorch", theirs, ours,
+              within(got[0], as_stored(expected[0].detach())))
+    table.row(f"gradients {name}", "PyTorch", theirs_all, ours_all,
+              within(got[1], as_stored(expected[1])))
 
 
 PARTS = {
@@ -255,6 +296,9 @@ def main():
     parser.add_argument("--threads", type=int, default=2, help="of each side (default: 2)")
     parser.add_argument("--min-time", type=float, default=2.0, metavar="SECONDS",
                         help="for each row at least (default: 2)")
+    parser.add_argument("--processor-time", action="store_true",
+                        help="of all threads together instead of real time: with one thread, on a "
+                             "machine that does other work too")
     parser.add_argument("--only", choices=PARTS, action="append", help="this part alone")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -264,7 +308,8 @@ def main():
         opencv = cv2.__version__
     print(f"{options.threads} threads; PyTorch {torch.__version__}, torchvision "
           f"{torchvision.__version__}, OpenCV {opencv}")
-    table = Comparison(options.min_time)
+    table = Comparison(options.min_time,
+                       time.process_time if options.processor_time else time.perf_counter)
     cudet = Cudet(options.library, options.threads)
     for name, compare in PARTS.items():
         if options.only is None or name in options.only:

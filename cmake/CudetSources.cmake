@@ -9,10 +9,13 @@ set(cudet_host_sources
     src/cpu/box_columns.cpp
     src/cpu/box_loops_generic.cpp
     src/cpu/box_loops_x86_64_v3.cpp
+    src/cpu/box_losses.cpp
     src/cpu/depthwise_conv.cpp
     src/cpu/depthwise_conv_backward.cpp
     src/cpu/depthwise_image.cpp
+    src/cpu/depthwise_epilogue.cpp
     src/cpu/depthwise_lines.cpp
+    src/cpu/depthwise_pixels.cpp
     src/cpu/depthwise_loops_generic.cpp
     src/cpu/depthwise_loops_x86_64_v3.cpp
     src/cpu/depthwise_loops_x86_64_v4.cpp

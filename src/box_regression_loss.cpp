@@ -4,6 +4,9 @@
 #include "../cuda/box_regression_loss.h"
 #include "box_loss_check.h"
 #include "check.h"
+#include "cpu/box_losses.h"
+#include "cpu/parallel.h"
+#include "host_memory.h"
 
 namespace cudet {
 namespace {
@@ -39,16 +42,18 @@ Status box_regression_loss_workspace_size(const BoxRegressionLossOptions& option
 Status box_regression_loss(const BoxRegressionLossOptions& options,
                            const BoxRegressionLossInput& input,
                            const BoxRegressionLossOutput& output,
-                           const Execution& execution) noexcept {
+                           const Execution& execution) noexcept try {
   CUDET_RETURN_IF_ERROR(check_box_regression_loss(options, input, output));
   if (!execution.is_cuda()) {
     CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, 0));
-    return reference::box_regression_loss(options, input, output);
+    return cpu::box_regression_loss(options, input, output, cpu::thread_count(execution.threads()));
   }
   LossReductionPlan plan;
   CUDET_RETURN_IF_ERROR(plan_loss_reduction(kOperation, input.predictions.element_count(), &plan));
   CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, plan.workspace_bytes));
   return device::box_regression_loss(plan, options, input, output, execution);
+} catch (const std::bad_alloc&) {
+  return out_of_host_memory(kOperation);
 }
 
 }  // namespace cudet

@@ -6,6 +6,7 @@
 #include "cpu/depthwise_conv.h"
 #include "cpu/parallel.h"
 #include "depthwise_conv_plan.h"
+#include "host_memory.h"
 
 #include <algorithm>
 #include <cinttypes>
@@ -136,7 +137,7 @@ Status depthwise_conv_workspace_size(const DepthwiseConvOptions& options,
 }
 
 Status depthwise_conv(const DepthwiseConvOptions& options, const DepthwiseConvInput& input,
-                      const DepthwiseConvOutput& output, const Execution& execution) noexcept {
+                      const DepthwiseConvOutput& output, const Execution& execution) noexcept try {
   DepthwiseConvShape shape;
   DepthwiseConvPlan plan;
   CUDET_RETURN_IF_ERROR(check_depthwise_conv(options, input, output, true, &shape));
@@ -149,6 +150,8 @@ Status depthwise_conv(const DepthwiseConvOptions& options, const DepthwiseConvIn
       make_depthwise_conv_plan(shape, options.kernel, output.pool.present(), &plan));
   CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, plan.workspace_bytes));
   return device::depthwise_conv(plan, options, input, output, execution);
+} catch (const std::bad_alloc&) {
+  return out_of_host_memory(kOperation);
 }
 
 }  // namespace cudet

@@ -7,6 +7,7 @@
 #include "cpu/depthwise_conv.h"
 #include "cpu/parallel.h"
 #include "depthwise_conv_backward_plan.h"
+#include "host_memory.h"
 
 namespace cudet {
 namespace {
@@ -54,7 +55,7 @@ Status depthwise_conv_backward_workspace_size(const DepthwiseConvOptions& option
 Status depthwise_conv_backward(const DepthwiseConvOptions& options,
                                const DepthwiseConvBackwardInput& input,
                                const DepthwiseConvBackwardOutput& output,
-                               const Execution& execution) noexcept {
+                               const Execution& execution) noexcept try {
   DepthwiseConvShape shape;
   CUDET_RETURN_IF_ERROR(check_depthwise_conv_backward(options, input, output, true, &shape));
   if (!execution.is_cuda()) {
@@ -66,6 +67,8 @@ Status depthwise_conv_backward(const DepthwiseConvOptions& options,
   CUDET_RETURN_IF_ERROR(make_depthwise_conv_backward_plan(shape, options, input, output, &plan));
   CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, plan.workspace_bytes));
   return device::depthwise_conv_backward(plan, options, input, output, execution);
+} catch (const std::bad_alloc&) {
+  return out_of_host_memory(kOperation);
 }
 
 }  // namespace cudet

@@ -5,6 +5,7 @@
 #include "cpu/focal_loss.h"
 #include "cpu/parallel.h"
 #include "focal_loss_plan.h"
+#include "host_memory.h"
 #include "workspace_layout.h"
 
 #include <algorithm>
@@ -196,7 +197,7 @@ Status sigmoid_focal_loss_workspace_size(const SigmoidFocalLossOptions& options,
 
 Status sigmoid_focal_loss(const SigmoidFocalLossOptions& options,
                           const SigmoidFocalLossInput& input, const SigmoidFocalLossOutput& output,
-                          const Execution& execution) noexcept {
+                          const Execution& execution) noexcept try {
   constexpr const char* kOperation = "sigmoid_focal_loss";
   SigmoidFocalShape shape;
   SigmoidFocalPlan plan;
@@ -211,6 +212,8 @@ Status sigmoid_focal_loss(const SigmoidFocalLossOptions& options,
                                           is_plain(options, input, output, shape), &plan));
   CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, plan.reduction.workspace_bytes));
   return device::sigmoid_focal_loss(plan, options, input, output, execution);
+} catch (const std::bad_alloc&) {
+  return out_of_host_memory("sigmoid_focal_loss");
 }
 
 Status softmax_focal_loss_workspace_size(const SoftmaxFocalLossOptions& options,
@@ -229,7 +232,7 @@ Status softmax_focal_loss_workspace_size(const SoftmaxFocalLossOptions& options,
 
 Status softmax_focal_loss(const SoftmaxFocalLossOptions& options,
                           const SoftmaxFocalLossInput& input, const SoftmaxFocalLossOutput& output,
-                          const Execution& execution) noexcept {
+                          const Execution& execution) noexcept try {
   constexpr const char* kOperation = "softmax_focal_loss";
   SoftmaxShape shape;
   SoftmaxPlan plan;
@@ -243,6 +246,8 @@ Status softmax_focal_loss(const SoftmaxFocalLossOptions& options,
                                           options.label_smoothing == 0.0f, &plan));
   CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, plan.reduction.workspace_bytes));
   return device::softmax_focal_loss(plan, options, input, output, execution);
+} catch (const std::bad_alloc&) {
+  return out_of_host_memory("softmax_focal_loss");
 }
 
 Status distribution_focal_loss_workspace_size(const DistributionFocalLossOptions& options,
@@ -261,7 +266,7 @@ Status distribution_focal_loss_workspace_size(const DistributionFocalLossOptions
 Status distribution_focal_loss(const DistributionFocalLossOptions& options,
                                const DistributionFocalLossInput& input,
                                const DistributionFocalLossOutput& output,
-                               const Execution& execution) noexcept {
+                               const Execution& execution) noexcept try {
   constexpr const char* kOperation = "distribution_focal_loss";
   SoftmaxShape shape;
   SoftmaxPlan plan;
@@ -275,6 +280,8 @@ Status distribution_focal_loss(const DistributionFocalLossOptions& options,
   CUDET_RETURN_IF_ERROR(make_softmax_plan(kOperation, shape, input.logits.type(), false, &plan));
   CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, plan.reduction.workspace_bytes));
   return device::distribution_focal_loss(plan, options, input, output, execution);
+} catch (const std::bad_alloc&) {
+  return out_of_host_memory("distribution_focal_loss");
 }
 
 }  // namespace cudet

@@ -6,6 +6,7 @@
 #include "check.h"
 #include "cpu/iou.h"
 #include "cpu/parallel.h"
+#include "host_memory.h"
 #include "iou_check.h"
 
 namespace cudet {
@@ -40,7 +41,7 @@ Status iou_matrix_workspace_size(const IouMatrixOptions& options, const IouMatri
 }
 
 Status iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
-                  const IouMatrixOutput& output, const Execution& execution) noexcept {
+                  const IouMatrixOutput& output, const Execution& execution) noexcept try {
   IouMatrixPlan plan;
   CUDET_RETURN_IF_ERROR(check_iou_matrix(options, input, output, &plan));
   CUDET_RETURN_IF_ERROR(check_execution("iou_matrix", execution, 0));
@@ -49,10 +50,12 @@ Status iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
     return cpu::iou_matrix(plan, options, input, output, cpu::thread_count(execution.threads()));
   }
   return device::iou_matrix(plan, options, input, output, execution);
+} catch (const std::bad_alloc&) {
+  return out_of_host_memory("iou_matrix");
 }
 
 Status iou_pairs(const IouMatrixOptions& options, const IouPairsInput& input,
-                 const IouPairsOutput& output, const Execution& execution) noexcept {
+                 const IouPairsOutput& output, const Execution& execution) noexcept try {
   CUDET_RETURN_IF_ERROR(check_iou_pairs(options, input, output));
   CUDET_RETURN_IF_ERROR(check_execution("iou_pairs", execution, 0));
   if (output.values.element_count() == 0) return Status();
@@ -60,6 +63,8 @@ Status iou_pairs(const IouMatrixOptions& options, const IouPairsInput& input,
     return cpu::iou_pairs(options, input, output, cpu::thread_count(execution.threads()));
   }
   return device::iou_pairs(options, input, output, execution);
+} catch (const std::bad_alloc&) {
+  return out_of_host_memory("iou_pairs");
 }
 
 }  // namespace cudet

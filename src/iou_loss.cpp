@@ -4,6 +4,9 @@
 #include "../cuda/iou_loss.h"
 #include "box_loss_check.h"
 #include "check.h"
+#include "cpu/box_losses.h"
+#include "cpu/parallel.h"
+#include "host_memory.h"
 
 namespace cudet {
 namespace {
@@ -26,16 +29,18 @@ Status iou_loss_workspace_size(const IouLossOptions& options, const IouLossInput
 }
 
 Status iou_loss(const IouLossOptions& options, const IouLossInput& input,
-                const IouLossOutput& output, const Execution& execution) noexcept {
+                const IouLossOutput& output, const Execution& execution) noexcept try {
   CUDET_RETURN_IF_ERROR(check_iou_loss(options, input, output));
   if (!execution.is_cuda()) {
     CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, 0));
-    return reference::iou_loss(options, input, output);
+    return cpu::iou_loss(options, input, output, cpu::thread_count(execution.threads()));
   }
   LossReductionPlan plan;
   CUDET_RETURN_IF_ERROR(plan_loss_reduction(kOperation, input.boxes1.size(0), &plan));
   CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, plan.workspace_bytes));
   return device::iou_loss(plan, options, input, output, execution);
+} catch (const std::bad_alloc&) {
+  return out_of_host_memory(kOperation);
 }
 
 }  // namespace cudet

@@ -5,6 +5,7 @@
 #include "check.h"
 #include "cpu/matching.h"
 #include "cpu/parallel.h"
+#include "host_memory.h"
 #include "matching_plan.h"
 #include "workspace_layout.h"
 
@@ -186,7 +187,7 @@ Status match_boxes_workspace_size(const MatchOptions& options, const MatchInput&
 }
 
 Status match_boxes(const MatchOptions& options, const MatchInput& input, const MatchOutput& output,
-                   const Execution& execution) noexcept {
+                   const Execution& execution) noexcept try {
   CUDET_RETURN_IF_ERROR(check_match_boxes(options, input, output, true));
   MatchPlan plan;
   CUDET_RETURN_IF_ERROR(plan_match_boxes(options, input, output, &plan));
@@ -204,6 +205,8 @@ Status match_boxes(const MatchOptions& options, const MatchInput& input, const M
   }
   CUDET_RETURN_IF_ERROR(check_execution(kOperation, execution, plan.workspace_bytes));
   return device::match_boxes(plan, options, input, output, execution);
+} catch (const std::bad_alloc&) {
+  return out_of_host_memory(kOperation);
 }
 
 }  // namespace cudet

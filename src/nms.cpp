@@ -4,6 +4,7 @@
 #include "check.h"
 #include "cpu/nms.h"
 #include "cpu/parallel.h"
+#include "host_memory.h"
 #include "nms_plan.h"
 
 namespace cudet {
@@ -57,7 +58,7 @@ Status nms_workspace_size(const NmsOptions& options, const NmsInput& input,
 }
 
 Status nms(const NmsOptions& options, const NmsInput& input, const NmsOutput& output,
-           const Execution& execution) noexcept {
+           const Execution& execution) noexcept try {
   NmsShape shape;
   NmsPlan plan;
   CUDET_RETURN_IF_ERROR(check_nms_input(options, input, true, &shape));
@@ -70,6 +71,8 @@ Status nms(const NmsOptions& options, const NmsInput& input, const NmsOutput& ou
   CUDET_RETURN_IF_ERROR(check_execution("nms", execution, plan.workspace_bytes));
   if (shape.batch == 0) return Status();
   return device::nms(plan, options, input, output, execution);
+} catch (const std::bad_alloc&) {
+  return out_of_host_memory("nms");
 }
 
 }  // namespace cudet

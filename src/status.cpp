@@ -15,6 +15,8 @@ const char* to_string(StatusCode code) noexcept {
       return "unsupported";
     case StatusCode::cuda_error:
       return "cuda_error";
+    case StatusCode::out_of_memory:
+      return "out_of_memory";
   }
   return "unknown";
 }

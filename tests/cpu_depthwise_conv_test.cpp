@@ -17,24 +17,6 @@ const std::vector<Activation> kActivations = {
     Activation::none, Activation::relu,      Activation::relu6, Activation::leaky_relu,
     Activation::silu, Activation::hardswish, Activation::gelu};
 
-DepthwiseResult cpu_result(const DepthwiseProblem& problem, const DepthwiseOutputs& outputs = {},
-                           int threads = 2) {
-  DepthwiseResult result = make_result(problem, outputs);
-  const Status status =
-      depthwise_conv(problem.options, problem.input(), result.output(), Execution::cpu(threads));
-  EXPECT_TRUE(status.ok()) << status.message();
-  return result;
-}
-
-DepthwiseGradients cpu_gradients(const DepthwiseProblem& problem,
-                                 const DepthwiseWanted& wanted = {}, int threads = 2) {
-  DepthwiseGradients gradients = make_gradients(problem, wanted);
-  const Status status = depthwise_conv_backward(problem.options, problem.backward_input(),
-                                                gradients.output(), Execution::cpu(threads));
-  EXPECT_TRUE(status.ok()) << status.message();
-  return gradients;
-}
-
 /// Shapes of every kind: rows round the vectors, slabs that are not full, strides, dilations,
 /// multipliers, padding below and above what keeps the size.
 DepthwiseProblem any_problem(Random& random, DataType type) {
@@ -128,6 +110,26 @@ TEST(CpuDepthwiseConvOracle, MatchesEveryCase) {
                          oracle_case.output("y_act").values<double>(),
                          oracle_case.tolerance("y_act")));
   }
+}
+
+TEST(CpuDepthwiseConvOracle, GradientsMatchEveryCase) {
+  int cases = 0;
+  for (const std::string& name : list_cases("depthwise")) {
+    SCOPED_TRACE(name);
+    const OracleCase oracle_case = load_case("depthwise", name);
+    if (!oracle_case.has_output("grad_x")) continue;
+    ++cases;
+    const DepthwiseGradients gradients = cpu_gradients(depthwise_problem_of(oracle_case));
+    const auto expect_output = [&](const char* output, const HostTensor& got) {
+      EXPECT_TRUE(all_near(got.reals(), oracle_case.output(output).values<double>(),
+                           oracle_case.tolerance(output)))
+          << output;
+    };
+    expect_output("grad_x", gradients.grad_x);
+    expect_output("grad_w", gradients.grad_weight);
+    if (oracle_case.has_output("grad_b")) expect_output("grad_b", gradients.grad_bias);
+  }
+  EXPECT_GE(cases, 1);
 }
 
 TEST(CpuDepthwiseConvThreads, SameBitsForAnyNumber) {

@@ -68,22 +68,45 @@ CUDET_SHIM const char* cudet_shim_focal_loss(const float* logits, const std::int
   return message_of(cudet::sigmoid_focal_loss({}, input, output, cudet::Execution::cpu(threads)));
 }
 
-/// x [n, c, h, w], weight [c, k, k], bias [c]; padding k / 2.
-CUDET_SHIM const char* cudet_shim_depthwise_conv(const float* x, const float* weight,
-                                                 const float* bias, std::int64_t n, std::int64_t c,
-                                                 std::int64_t h, std::int64_t w, std::int64_t k,
-                                                 std::int64_t stride, int threads, float* y) {
+/// x [n, c, h, w], weight [c, k, k], or with channels_last [n, h, w, c], [k, k, c]; bias [c];
+/// padding k / 2. With `grad_y` also the gradients.
+CUDET_SHIM const char* cudet_shim_depthwise_conv(
+    const float* x, const float* weight, const float* bias, const float* grad_y, std::int64_t n,
+    std::int64_t c, std::int64_t h, std::int64_t w, std::int64_t k, std::int64_t stride,
+    int channels_last, int threads, float* y, float* grad_x, float* grad_weight, float* grad_bias) {
+  const bool nhwc = channels_last != 0;
   cudet::DepthwiseConvOptions options;
+  options.layout = nhwc ? cudet::ImageLayout::nhwc : cudet::ImageLayout::nchw;
   options.stride_h = options.stride_w = stride;
   options.pad_top = options.pad_left = options.pad_bottom = options.pad_right = k / 2;
+  const auto image = [nhwc, n, c](auto* values, std::int64_t rows, std::int64_t columns) {
+    return nhwc ? cudet::Tensor(values, {n, rows, columns, c})
+                : cudet::Tensor(values, {n, c, rows, columns});
+  };
+  const auto taps = [nhwc, c, k](auto* values) {
+    return nhwc ? cudet::Tensor(values, {k, k, c}) : cudet::Tensor(values, {c, k, k});
+  };
   cudet::DepthwiseConvInput input;
-  input.x = cudet::Tensor(x, {n, c, h, w});
-  input.weight = cudet::Tensor(weight, {c, k, k});
+  input.x = image(x, h, w);
+  input.weight = taps(weight);
   input.bias = cudet::Tensor(bias, {c});
   std::int64_t shape[4] = {};
-  const cudet::Status status = cudet::depthwise_conv_output_shape(options, input, shape);
+  cudet::Status status = cudet::depthwise_conv_output_shape(options, input, shape);
   if (!status.ok()) return message_of(status);
+  const std::int64_t oh = shape[nhwc ? 1 : 2];
+  const std::int64_t ow = shape[nhwc ? 2 : 3];
+  const cudet::Execution execution = cudet::Execution::cpu(threads);
   cudet::DepthwiseConvOutput output;
-  output.y = cudet::Tensor(y, {shape[0], shape[1], shape[2], shape[3]});
-  return message_of(cudet::depthwise_conv(options, input, output, cudet::Execution::cpu(threads)));
+  output.y = image(y, oh, ow);
+  status = cudet::depthwise_conv(options, input, output, execution);
+  if (!status.ok() || grad_y == nullptr) return message_of(status);
+  cudet::DepthwiseConvBackwardInput backward;
+  backward.grad_output = image(grad_y, oh, ow);
+  backward.x = input.x;
+  backward.weight = input.weight;
+  cudet::DepthwiseConvBackwardOutput gradients;
+  gradients.grad_x = image(grad_x, h, w);
+  gradients.grad_weight = taps(grad_weight);
+  gradients.grad_bias = cudet::Tensor(grad_bias, {c});
+  return message_of(cudet::depthwise_conv_backward(options, backward, gradients, execution));
 }

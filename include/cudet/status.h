@@ -10,8 +10,10 @@ namespace cudet {
 enum class StatusCode {
   ok = 0,
   invalid_argument,  ///< An argument breaks the function's contract; no output was written.
-  unsupported,  ///< Legal, but this build, device or release cannot do it; no output was written.
-  cuda_error,   ///< The CUDA runtime refused a launch or an asynchronous operation.
+  unsupported,   ///< Legal, but this build, device or release cannot do it; no output was written.
+  cuda_error,    ///< The CUDA runtime refused a launch or an asynchronous operation.
+  out_of_memory  ///< The host's memory did not suffice, on the CPU or in a reference; outputs may
+                 ///< have been written in part.
 };
 
 /// Name of the code as it is spelled in the enumeration, for example "invalid_argument".

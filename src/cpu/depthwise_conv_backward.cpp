@@ -25,6 +25,9 @@ class GroupGradients {
         groups_(groups),
         y_(reference::index_of_y(shape)),
         recomputes_(options.activation != Activation::none && !input.pre_activation.present()),
+        into_planes_(output.grad_x.present() && output.grad_x.type() == DataType::float32 &&
+                     groups.lanes() == 1 && shape.multiplier == 1 && shape.stride_h == 1 &&
+                     shape.stride_w == 1),
         buffers_(lines, groups.lanes()),
         gradient_(static_cast<std::size_t>(shape.ow * groups.lanes())) {}
 
@@ -39,15 +42,24 @@ class GroupGradients {
       if (output_.grad_weight.present() || recomputes_) buffers_.load_x(input_.x, b, of_x, 0);
       for (std::size_t copy = 0; copy < copies; ++copy) {
         const ChannelGroup group = groups_.of_y(number, static_cast<std::int64_t>(copy));
-        buffers_.load_weights(input_.weight, group);
-        if (recomputes_) buffers_.convolve(shape_.oh);
+        buffers_.load_weights(input_.weight, recomputes_ ? input_.bias : Tensor(), group);
+        if (recomputes_) {
+          buffers_.convolve(shape_.oh, buffers_.output_row(0), buffers_.output_step());
+        }
         load_gradients(b, group, bias_sums_.data() + copy * lanes);
         if (output_.grad_weight.present()) {
           buffers_.correlate(weight_sums_.data() + copy * weights);
         }
-        if (output_.grad_x.present()) buffers_.convolve_gradients(copy > 0);
+        if (into_planes_) {
+          const std::int64_t first = reference::index_of_x(shape_)(b, of_x.first, 0, 0);
+          buffers_.convolve_gradients_into(output_.grad_x.data_as<float>() + first);
+        } else if (output_.grad_x.present()) {
+          buffers_.convolve_gradients(copy > 0);
+        }
       }
-      if (output_.grad_x.present()) buffers_.store_grad_x(output_.grad_x, b, of_x);
+      if (output_.grad_x.present() && !into_planes_) {
+        buffers_.store_grad_x(output_.grad_x, b, of_x);
+      }
     }
     for (std::size_t copy = 0; copy < copies; ++copy) {
       store_sums(groups_.of_y(number, static_cast<std::int64_t>(copy)),
@@ -66,11 +78,7 @@ class GroupGradients {
       if (options_.activation == Activation::none) {
         load_row(input_.grad_output, y_, b, group, i, row);
       } else {
-        if (recomputes_) {
-          add_bias(input_.bias, group, row, count);
-        } else {
-          load_row(input_.pre_activation, y_, b, group, i, row);
-        }
+        if (!recomputes_) load_row(input_.pre_activation, y_, b, group, i, row);
         load_row(input_.grad_output, y_, b, group, i, gradient_.data());
         for (std::int64_t k = 0; k < count; ++k) {
           const double slope = reference::activation_slope(options_.activation, negative_slope,
@@ -108,6 +116,7 @@ class GroupGradients {
   const ChannelGroups& groups_;
   reference::ImageIndex y_;
   bool recomputes_;
+  bool into_planes_;  ///< gradients of x are computed where they lie
   LineBuffers buffers_;
   std::vector<float> gradient_;  ///< a row
   std::vector<double> weight_sums_;

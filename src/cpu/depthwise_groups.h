@@ -52,23 +52,4 @@ inline void add_row(const float* row, std::int64_t columns, int lanes, double* s
   }
 }
 
-/// Adds the bias, where there is one, to `count` numbers of places of a group.
-inline void add_bias(const Tensor& bias, const ChannelGroup& group, float* row,
-                     std::int64_t count) {
-  if (!bias.present()) return;
-  if (group.lanes == 1) {
-    const float value = reference::real_at(bias, group.first);
-    for (std::int64_t j = 0; j < count; ++j)
-      row[j] += value;
-    return;
-  }
-  float values[kSlab] = {};
-  for (int k = 0; k < group.count; ++k)
-    values[k] = reference::real_at(bias, group.first + k * group.step);
-  for (std::int64_t first = 0; first < count; first += kSlab) {
-    for (std::int64_t k = 0; k < kSlab; ++k)
-      row[first + k] += values[k];
-  }
-}
-
 }  // namespace cudet::cpu

@@ -1,23 +1,21 @@
 #include "depthwise_lines.h"
 
-#include "../float16.h"
-
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <functional>
 
 namespace cudet::cpu {
 namespace {
 
-std::size_t padded_size(std::int64_t places, int lanes) {
-  return static_cast<std::size_t>((places + kDepthwiseRoom) * lanes);
-}
+constexpr float kZeros[kSlab] = {};
 
-bool all_finite(const std::vector<float>& values) {
-  constexpr std::uint32_t kExponent = 0x7f800000u;
-  std::uint32_t found = 0;
-  for (const float value : values)
-    found |= (bits_of(value) & kExponent) == kExponent ? 1u : 0u;
-  return found == 0;
+/// Lines have zeros where there are no columns.
+constexpr DepthwiseColumns kEverywhere = {0, 0, 0, 1, 1};
+
+/// Numbers of `places`, and of what loops read beyond the last one.
+std::size_t padded_size(std::int64_t places, std::int64_t row_places, int lanes) {
+  return static_cast<std::size_t>((places + kStripOutputs * row_places + kDepthwiseRoom) * lanes);
 }
 
 /// The columns of x that a phase has, and the place of the first in its rows: those before are of
@@ -49,6 +47,22 @@ void copy_places(const float* from, std::int64_t from_step, float* to, std::int6
 
 }  // namespace
 
+std::int64_t tap_step(std::int64_t kernel, std::int64_t stride, std::int64_t dilation) {
+  return stride % dilation == 0 ? std::min(stride / dilation, kernel) : kernel;
+}
+
+std::vector<TapRun> tap_runs(std::int64_t kernel, std::int64_t stride, std::int64_t dilation) {
+  const std::int64_t step = tap_step(kernel, stride, dilation);
+  std::vector<TapRun> runs;
+  for (std::int64_t start = 0; start < step; ++start) {
+    for (std::int64_t first = start; first < kernel; first += kStripTaps * step) {
+      const std::int64_t taps = (kernel - first + step - 1) / step;
+      runs.push_back({first, static_cast<int>(std::min<std::int64_t>(taps, kStripTaps))});
+    }
+  }
+  return runs;
+}
+
 DepthwiseLines::DepthwiseLines(const DepthwiseConvShape& of, std::int64_t rows)
     : shape(of), band_rows(rows) {
   const std::int64_t reach = (shape.kernel_h - 1) * shape.dilation_h + 1;
@@ -57,20 +71,34 @@ DepthwiseLines::DepthwiseLines(const DepthwiseConvShape& of, std::int64_t rows)
   const std::int64_t padded_w = shape.w + shape.pad_left + shape.pad_right;
   phase_rows = (padded_h + shape.stride_h - 1) / shape.stride_h;
   row_places = (padded_w + shape.stride_w - 1) / shape.stride_w;
-  for (std::int64_t p = 0; p < shape.kernel_h; ++p) {
-    for (std::int64_t q = 0; q < shape.kernel_w; ++q) {
-      const std::int64_t row = p * shape.dilation_h;
-      const std::int64_t column = q * shape.dilation_w;
-      const Phase phase = {row % shape.stride_h, column % shape.stride_w};
-      const auto found = std::find_if(phases.begin(), phases.end(), [&](const Phase& other) {
-        return other.row == phase.row && other.column == phase.column;
-      });
-      taps.push_back({p, q, found - phases.begin(), row / shape.stride_h, column / shape.stride_w});
-      if (found == phases.end()) phases.push_back(phase);
-      margin_rows = std::max(margin_rows, taps.back().row);
-      margin_columns = std::max(margin_columns, taps.back().column);
+  const bool below = shape.layout == ImageLayout::nchw;
+  const std::int64_t step = below ? tap_step(shape.kernel_h, shape.stride_h, shape.dilation_h)
+                                  : tap_step(shape.kernel_w, shape.stride_w, shape.dilation_w);
+  const std::vector<TapRun> runs = below
+                                       ? tap_runs(shape.kernel_h, shape.stride_h, shape.dilation_h)
+                                       : tap_runs(shape.kernel_w, shape.stride_w, shape.dilation_w);
+  for (std::int64_t across = 0; across < (below ? shape.kernel_w : shape.kernel_h); ++across) {
+    for (const TapRun& run : runs) {
+      strips.push_back({static_cast<std::int64_t>(taps.size()), run.taps});
+      for (int t = 0; t < run.taps; ++t) {
+        const std::int64_t along = run.first + t * step;
+        add_tap(below ? along : across, below ? across : along);
+      }
     }
   }
+}
+
+void DepthwiseLines::add_tap(std::int64_t p, std::int64_t q) {
+  const std::int64_t row = p * shape.dilation_h;
+  const std::int64_t column = q * shape.dilation_w;
+  const Phase phase = {row % shape.stride_h, column % shape.stride_w};
+  const auto found = std::find_if(phases.begin(), phases.end(), [&](const Phase& other) {
+    return other.row == phase.row && other.column == phase.column;
+  });
+  taps.push_back({p, q, found - phases.begin(), row / shape.stride_h, column / shape.stride_w});
+  if (found == phases.end()) phases.push_back(phase);
+  margin_rows = std::max(margin_rows, taps.back().row);
+  margin_columns = std::max(margin_columns, taps.back().column);
 }
 
 bool suits_lines(const DepthwiseConvShape& shape) noexcept {
@@ -95,17 +123,65 @@ LineBuffers::LineBuffers(const DepthwiseLines& lines, int lanes)
       gradient_places_(lines.margin_columns + lines.row_places),
       x_(padded_size(
           static_cast<std::int64_t>(lines.phases.size()) * lines.phase_rows * lines.row_places,
-          lanes)),
-      outputs_(padded_size(lines.band_rows * lines.row_places, lanes)),
+          lines.row_places, lanes)),
+      outputs_(padded_size(lines.band_rows * lines.row_places, 0, lanes)),
       line_(static_cast<std::size_t>(lines.shape.w * lanes)),
       offsets_(lines.taps.size()),
-      weights_(lines.taps.size() * static_cast<std::size_t>(lanes)) {
+      weights_(lines.taps.size() * static_cast<std::size_t>(lanes)),
+      turned_weights_(weights_.size()) {
   std::transform(lines_.taps.begin(), lines_.taps.end(), offsets_.begin(),
                  [this](const TapPlace& tap) { return x_offset(tap); });
+  for (const TapRun& strip : lines_.strips) {
+    strips_.push_back({offsets_[static_cast<std::size_t>(strip.first)],
+                       static_cast<int>(strip.first), strip.taps, 0});
+  }
 }
 
 void LineBuffers::load_x(const Tensor& x, std::int64_t b, const ChannelGroup& group,
                          std::int64_t first_row) {
+  const DepthwiseConvShape& shape = lines_.shape;
+  if (lanes_ == 1 && shape.stride_w <= 2 && x.type() == DataType::float32) {
+    const std::int64_t first = reference::index_of_x(shape)(b, group.first, 0, 0);
+    load_plane(x.data_as<const float>() + first, first_row);
+  } else {
+    load_rows(x, b, group, first_row);
+  }
+}
+
+void LineBuffers::load_plane(const float* plane, std::int64_t first_row) {
+  const DepthwiseConvShape& shape = lines_.shape;
+  const DepthwiseLoops& loops = depthwise_loops();
+  for (std::size_t f = 0; f < lines_.phases.size(); ++f) {
+    const Phase& phase = lines_.phases[f];
+    // Rows `begin` ... `end` - 1 of the phase exist, those around them are zeros.
+    const std::int64_t top = first_row * shape.stride_h + phase.row - shape.pad_top;
+    const auto row_from = [&](std::int64_t row) {
+      const std::int64_t rows = row - top + shape.stride_h - 1;
+      return std::min(lines_.phase_rows, rows < 0 ? 0 : rows / shape.stride_h);
+    };
+    const std::int64_t begin = row_from(0);
+    const std::int64_t end = row_from(shape.h);
+    float* const to = phase_row(static_cast<std::int64_t>(f), 0);
+    // Of a whole image these rows are never anything else.
+    if (lines_.band_rows != shape.oh) {
+      std::fill_n(to, begin * lines_.row_places, 0.0f);
+      std::fill_n(to + end * lines_.row_places, (lines_.phase_rows - end) * lines_.row_places,
+                  0.0f);
+    }
+    const ColumnsOfPhase columns = columns_of(shape, phase);
+    if (columns.count == 0 || begin == end) continue;
+    const RowsCopy copy = {plane + (top + begin * shape.stride_h) * shape.w + columns.first,
+                           shape.stride_h * shape.w,
+                           to + begin * lines_.row_places + columns.place,
+                           lines_.row_places,
+                           end - begin,
+                           columns.count};
+    (shape.stride_w == 1 ? loops.copy : loops.copy_even)(copy);
+  }
+}
+
+void LineBuffers::load_rows(const Tensor& x, std::int64_t b, const ChannelGroup& group,
+                            std::int64_t first_row) {
   const DepthwiseConvShape& shape = lines_.shape;
   const reference::ImageIndex index = reference::index_of_x(shape);
   const bool is_whole = lines_.band_rows == shape.oh;
@@ -138,46 +214,58 @@ void LineBuffers::load_x(const Tensor& x, std::int64_t b, const ChannelGroup& gr
   }
 }
 
-void LineBuffers::load_weights(const Tensor& weight, const ChannelGroup& group) {
-  float* to = weights_.data();
-  for (const TapPlace& tap : lines_.taps) {
-    for (int k = 0; k < group.count; ++k) {
-      const std::int64_t o = group.first + k * group.step;
-      to[k] = reference::real_at(weight, reference::weight_index(lines_.shape, o, tap.p, tap.q));
+void LineBuffers::load_weights(const Tensor& weight, const Tensor& bias,
+                               const ChannelGroup& group) {
+  for (int k = 0; k < group.count; ++k) {
+    const std::int64_t o = group.first + k * group.step;
+    float* to = weights_.data() + k;
+    for (const TapPlace& tap : lines_.taps) {
+      *to = reference::real_at(weight, reference::weight_index(lines_.shape, o, tap.p, tap.q));
+      to += lanes_;
     }
-    to += lanes_;
+    if (bias.present()) start_[k] = reference::real_at(bias, o);
   }
 }
 
-void LineBuffers::convolve(std::int64_t rows) {
+void LineBuffers::convolve(std::int64_t rows, float* y, std::int64_t step) const {
   const DepthwiseLoops& loops = depthwise_loops();
-  const DepthwiseTaps taps = {offsets_.data(), weights_.data(), static_cast<int>(offsets_.size())};
-  (lanes_ == 1 ? loops.convolve : loops.convolve_slab)(x_.data(), taps, output_places(rows), false,
-                                                       outputs_.data());
+  const auto taps = static_cast<int>(offsets_.size());
+  const auto strips = static_cast<int>(strips_.size());
+  if (lanes_ == 1) {
+    const DepthwiseStrips of = {strips_.data(), strips, lines_.row_places, weights_.data(), taps};
+    return loops.convolve(x_.data(), of, rows, lines_.shape.ow, {start_, false, y, step});
+  }
+  const DepthwiseStrips of = {strips_.data(), strips, kSlab, weights_.data(), taps};
+  for (std::int64_t i = 0; i < rows; ++i) {
+    loops.convolve_slabs(x_.data() + i * lines_.row_places * kSlab, of, kEverywhere,
+                         lines_.shape.ow, 1, kSlab, {start_, false, y + i * step, kSlab});
+  }
 }
 
 void LineBuffers::correlate(double* sums) {
   const DepthwiseLoops& loops = depthwise_loops();
-  for (std::int64_t i = 0; i < lines_.shape.oh; ++i) {
-    float* const end =
-        i + 1 < lines_.shape.oh ? output_row(i + 1) : outputs_.data() + outputs_.size();
-    std::fill(output_row(i) + lines_.shape.ow * lanes_, end, 0.0f);
-  }
-  // The products with zeros between the rows and in the padding would not be zero.
-  if (!all_finite(x_) || !all_finite(outputs_)) return correlate_tap_by_tap(sums);
-  const DepthwiseTaps taps = {offsets_.data(), weights_.data(), static_cast<int>(offsets_.size())};
-  (lanes_ == 1 ? loops.correlate : loops.correlate_slab)(
-      x_.data(), taps, output_places(lines_.shape.oh), outputs_.data(), sums);
+  const DepthwiseTaps taps = {offsets_.data(), static_cast<int>(offsets_.size())};
+  const std::int64_t places = (lines_.shape.oh - 1) * lines_.row_places + lines_.shape.ow;
+  std::vector<double>& of_image = image_sums_;
+  of_image.assign(weights_.size(), 0.0);
+  (lanes_ == 1 ? loops.correlate : loops.correlate_slab)(x_.data(), taps, places, outputs_.data(),
+                                                         of_image.data());
+  // An infinity or a NaN meets zeros between the rows and in the padding, and what comes of that
+  // does not belong to the sum.
+  const bool finite =
+      std::all_of(of_image.begin(), of_image.end(), [](double sum) { return std::isfinite(sum); });
+  if (!finite) return correlate_tap_by_tap(sums);
+  std::transform(of_image.begin(), of_image.end(), sums, sums, std::plus<double>());
 }
 
-void LineBuffers::correlate_tap_by_tap(double* sums) {
+void LineBuffers::correlate_tap_by_tap(double* sums) const {
   const DepthwiseConvShape& shape = lines_.shape;
   for (const TapPlace& tap : lines_.taps) {
     for (std::int64_t i = 0; i < shape.oh; ++i) {
       const std::int64_t row = reference::row_of(shape, i, tap.p);
       if (row < 0 || row >= shape.h) continue;
       const float* const x = x_.data() + x_offset(tap) + i * lines_.row_places * lanes_;
-      const float* const gradient = output_row(i);
+      const float* const gradient = outputs_.data() + i * output_step();
       for (std::int64_t j = 0; j < shape.ow; ++j) {
         const std::int64_t column = reference::column_of(shape, j, tap.q);
         if (column < 0 || column >= shape.w) continue;
@@ -191,37 +279,64 @@ void LineBuffers::correlate_tap_by_tap(double* sums) {
   }
 }
 
+void LineBuffers::load_gradients() {
+  gradients_.resize(padded_size((lines_.margin_rows + lines_.phase_rows) * gradient_places_,
+                                gradient_places_, lanes_));
+  const std::int64_t first = lines_.margin_rows * gradient_places_ + lines_.margin_columns;
+  depthwise_loops().copy({outputs_.data(), output_step(), gradients_.data() + first * lanes_,
+                          gradient_places_ * lanes_, lines_.shape.oh, lines_.shape.ow * lanes_});
+  // A strip begins with its last tap.
+  for (const DepthwiseStrip& strip : strips_) {
+    const float* const begin = weights_.data() + strip.first * lanes_;
+    for (int t = 0; t < strip.taps; ++t) {
+      std::copy_n(begin + (strip.taps - 1 - t) * lanes_, lanes_,
+                  turned_weights_.data() + (strip.first + t) * lanes_);
+    }
+  }
+}
+
+DepthwiseStrips LineBuffers::gradient_strips(std::int64_t phase) {
+  gradient_strips_.clear();
+  for (const DepthwiseStrip& strip : strips_) {
+    // An element of x gets from a tap the gradient that lies as far before it as the tap is
+    // shifted.
+    const TapPlace& last = lines_.taps[static_cast<std::size_t>(strip.first + strip.taps - 1)];
+    if (last.phase != phase) continue;
+    const std::int64_t place =
+        (lines_.margin_rows - last.row) * gradient_places_ + (lines_.margin_columns - last.column);
+    gradient_strips_.push_back({place * lanes_, strip.first, strip.taps, 0});
+  }
+  return {gradient_strips_.data(), static_cast<int>(gradient_strips_.size()),
+          lanes_ == 1 ? gradient_places_ : kSlab, turned_weights_.data(),
+          static_cast<int>(lines_.taps.size())};
+}
+
+void LineBuffers::convolve_gradients_into(float* plane) {
+  const DepthwiseConvShape& shape = lines_.shape;
+  load_gradients();
+  const float* const first = gradients_.data() + shape.pad_top * gradient_places_ + shape.pad_left;
+  depthwise_loops().convolve(first, gradient_strips(0), shape.h, shape.w,
+                             {kZeros, false, plane, shape.w});
+}
+
 void LineBuffers::convolve_gradients(bool accumulate) {
   const DepthwiseLoops& loops = depthwise_loops();
   const auto phases = static_cast<std::int64_t>(lines_.phases.size());
-  gradients_.resize(
-      padded_size((lines_.margin_rows + lines_.phase_rows) * gradient_places_, lanes_));
-  grad_x_.resize(padded_size(phases * gradient_phase_places(), lanes_));
-  for (std::int64_t i = 0; i < lines_.shape.oh; ++i) {
-    const std::int64_t place = (i + lines_.margin_rows) * gradient_places_ + lines_.margin_columns;
-    std::copy_n(output_row(i), lines_.shape.ow * lanes_, gradients_.data() + place * lanes_);
-  }
-  // An element of x gets from a tap the gradient that lies as far before it as the tap is shifted.
-  std::vector<std::int64_t> offsets;
-  std::vector<float> weights;
-  for (std::size_t f = 0; f < lines_.phases.size(); ++f) {
-    offsets.clear();
-    weights.clear();
-    for (std::size_t t = 0; t < lines_.taps.size(); ++t) {
-      const TapPlace& tap = lines_.taps[t];
-      if (tap.phase != static_cast<std::int64_t>(f)) continue;
-      offsets.push_back(((lines_.margin_rows - tap.row) * gradient_places_ +
-                         (lines_.margin_columns - tap.column)) *
-                        lanes_);
-      const float* const from = weights_.data() + t * static_cast<std::size_t>(lanes_);
-      weights.insert(weights.end(), from, from + lanes_);
+  load_gradients();
+  grad_x_.resize(padded_size(phases * gradient_phase_places(), 0, lanes_));
+  for (std::int64_t f = 0; f < phases; ++f) {
+    const DepthwiseStrips of = gradient_strips(f);
+    float* const to = grad_x_.data() + f * gradient_phase_places() * lanes_;
+    if (lanes_ == 1) {
+      loops.convolve(gradients_.data(), of, lines_.phase_rows, lines_.row_places,
+                     {kZeros, accumulate, to, lines_.row_places});
+      continue;
     }
-    const DepthwiseTaps taps = {offsets.data(), weights.data(), static_cast<int>(offsets.size())};
-    const std::int64_t places = lines_.phase_rows * gradient_places_ - lines_.margin_columns;
-    float* const to =
-        grad_x_.data() + static_cast<std::int64_t>(f) * gradient_phase_places() * lanes_;
-    (lanes_ == 1 ? loops.convolve : loops.convolve_slab)(gradients_.data(), taps, places,
-                                                         accumulate, to);
+    for (std::int64_t i = 0; i < lines_.phase_rows; ++i) {
+      loops.convolve_slabs(gradients_.data() + i * gradient_places_ * kSlab, of, kEverywhere,
+                           lines_.row_places, 1, kSlab,
+                           {kZeros, accumulate, to + i * lines_.row_places * kSlab, kSlab});
+    }
   }
 }
 
@@ -235,7 +350,7 @@ void LineBuffers::store_grad_x(const Tensor& grad_x, std::int64_t b, const Chann
       const Phase& phase = lines_.phases[f];
       if (phase.row != remainder) continue;
       const std::int64_t first =
-          static_cast<std::int64_t>(f) * gradient_phase_places() + quotient * gradient_places_;
+          static_cast<std::int64_t>(f) * gradient_phase_places() + quotient * lines_.row_places;
       const float* const row = grad_x_.data() + first * lanes_;
       const ColumnsOfPhase columns = columns_of(shape, phase);
       copy_places(row + columns.place * lanes_, 1, line_.data() + columns.first * lanes_,

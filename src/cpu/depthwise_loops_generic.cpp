@@ -10,6 +10,23 @@ Floats multiply_add(Floats a, Floats b, Floats c) {
   return a * b + c;
 }
 
+Floats load_first(const float* from, int lanes) {
+  Floats values = {};
+  for (int lane = 0; lane < lanes; ++lane)
+    values[lane] = from[lane];
+  return values;
+}
+
+void store_first(float* to, Floats values, int lanes) {
+  if (lanes == kWidth) return store(to, values);
+  for (int lane = 0; lane < lanes; ++lane)
+    to[lane] = values[lane];
+}
+
+Floats even_lanes(Floats a, Floats b) {
+  return Floats{a[0], a[2], b[0], b[2]};
+}
+
 #include "depthwise_loops.inc"
 
 }  // namespace

@@ -6,6 +6,25 @@
 
 #include "x86_64_v3_begin.inc"
 
+__m256i mask_of(int lanes) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+Floats load_first(const float* from, int lanes) {
+  return _mm256_maskload_ps(from, mask_of(lanes));
+}
+
+void store_first(float* to, Floats values, int lanes) {
+  if (lanes == kWidth) return store(to, values);
+  _mm256_maskstore_ps(to, mask_of(lanes), values);
+}
+
+Floats even_lanes(Floats a, Floats b) {
+  // Of each half of a and b two; then the halves are put in order.
+  const __m256d pairs = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88));
+  return _mm256_castpd_ps(_mm256_permute4x64_pd(pairs, 0xd8));
+}
+
 #include "depthwise_loops.inc"
 
 #include "x86_64_end.inc"

@@ -6,6 +6,23 @@
 
 #include "x86_64_v4_begin.inc"
 
+__mmask16 mask_of(int lanes) {
+  return static_cast<__mmask16>((1u << lanes) - 1u);
+}
+
+Floats load_first(const float* from, int lanes) {
+  return _mm512_maskz_loadu_ps(mask_of(lanes), from);
+}
+
+void store_first(float* to, Floats values, int lanes) {
+  _mm512_mask_storeu_ps(to, mask_of(lanes), values);
+}
+
+Floats even_lanes(Floats a, Floats b) {
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  return _mm512_permutex2var_ps(a, even, b);
+}
+
 #include "depthwise_loops.inc"
 
 #include "x86_64_end.inc"

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -40,8 +39,8 @@ void parallel_for(int threads, std::int64_t count, std::int64_t grain,
   for (std::int64_t i = 1; i < workers; ++i) {
     try {
       helpers.emplace_back(work);
-    } catch (const std::system_error&) {
-      break;  // The machine gives no more threads: those that there are do the work.
+    } catch (const std::exception&) {
+      break;  // No more threads or no memory for one: those that there are do the work.
     }
   }
   work();

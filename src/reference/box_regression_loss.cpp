@@ -4,6 +4,7 @@
 #include "../box_loss_check.h"
 #include "../check.h"
 #include "box.h"
+#include "loss_rows.h"
 #include "loss_sum.h"
 
 #include <cmath>
@@ -25,16 +26,16 @@ LossAndSlope loss_of(const BoxRegressionLossOptions& options, double d) {
 
 }  // namespace
 
-Status box_regression_loss(const BoxRegressionLossOptions& options,
-                           const BoxRegressionLossInput& input,
-                           const BoxRegressionLossOutput& output) noexcept {
-  CUDET_RETURN_IF_ERROR(check_box_regression_loss(options, input, output));
-  const std::int64_t n = input.predictions.size(0);
+double write_box_regression_losses(const BoxRegressionLossOptions& options,
+                                   const BoxRegressionLossInput& input,
+                                   const BoxRegressionLossOutput& output, std::int64_t begin,
+                                   std::int64_t end) {
   const std::int64_t k = input.predictions.size(1);
   const bool reduces = options.reduction != LossReduction::none;
-  const double divisor = loss_divisor(options.reduction, input.normaliser, n * k);
+  const double divisor =
+      loss_divisor(options.reduction, input.normaliser, input.predictions.size(0) * k);
   double sum = 0.0;
-  for (std::int64_t i = 0; i < n; ++i) {
+  for (std::int64_t i = begin; i < end; ++i) {
     const double weight = factor_at(input.weights, i);
     for (std::int64_t e = i * k; e < (i + 1) * k; ++e) {
       const double d = static_cast<double>(real_at(input.predictions, e)) -
@@ -52,9 +53,16 @@ Status box_regression_loss(const BoxRegressionLossOptions& options,
       }
     }
   }
-  if (output.loss.present() && reduces) {
-    store_real(output.loss, 0, static_cast<float>(sum / divisor));
-  }
+  return sum / divisor;
+}
+
+Status box_regression_loss(const BoxRegressionLossOptions& options,
+                           const BoxRegressionLossInput& input,
+                           const BoxRegressionLossOutput& output) noexcept {
+  CUDET_RETURN_IF_ERROR(check_box_regression_loss(options, input, output));
+  const std::int64_t n = input.predictions.size(0);
+  const double loss = write_box_regression_losses(options, input, output, 0, n);
+  store_reduced(options.reduction, output.loss, loss);
   return Status();
 }
 

@@ -2,6 +2,7 @@
 #include "depthwise_conv.h"
 
 #include "../check.h"
+#include "../host_memory.h"
 
 #include <vector>
 
@@ -42,7 +43,7 @@ std::vector<double> zeros_of(const Tensor& tensor) {
 
 Status depthwise_conv_backward(const DepthwiseConvOptions& options,
                                const DepthwiseConvBackwardInput& input,
-                               const DepthwiseConvBackwardOutput& output) noexcept {
+                               const DepthwiseConvBackwardOutput& output) noexcept try {
   DepthwiseConvShape shape;
   CUDET_RETURN_IF_ERROR(check_depthwise_conv_backward(options, input, output, true, &shape));
   std::vector<double> grad_x = zeros_of(output.grad_x);
@@ -73,6 +74,8 @@ Status depthwise_conv_backward(const DepthwiseConvOptions& options,
   store_all(output.grad_weight, grad_weight);
   store_all(output.grad_bias, grad_bias);
   return Status();
+} catch (const std::bad_alloc&) {
+  return out_of_host_memory("depthwise_conv_backward");
 }
 
 }  // namespace cudet::reference

@@ -3,6 +3,7 @@
 
 #include "../check.h"
 #include "../focal_loss_plan.h"
+#include "../host_memory.h"
 #include "box.h"
 #include "loss_sum.h"
 
@@ -293,7 +294,7 @@ Status sigmoid_focal_loss(const SigmoidFocalLossOptions& options,
 
 Status softmax_focal_loss(const SoftmaxFocalLossOptions& options,
                           const SoftmaxFocalLossInput& input,
-                          const SoftmaxFocalLossOutput& output) noexcept {
+                          const SoftmaxFocalLossOutput& output) noexcept try {
   SoftmaxShape shape;
   CUDET_RETURN_IF_ERROR(check_softmax_input(options, input, true, &shape));
   CUDET_RETURN_IF_ERROR(check_softmax_output(options, input, output));
@@ -315,11 +316,13 @@ Status softmax_focal_loss(const SoftmaxFocalLossOptions& options,
       add_rows(options, input, output, static_cast<double>(options.gamma), weights_of);
   if (output.valid_rows.present()) store_integer(output.valid_rows, 0, valid_rows);
   return Status();
+} catch (const std::bad_alloc&) {
+  return out_of_host_memory("softmax_focal_loss");
 }
 
 Status distribution_focal_loss(const DistributionFocalLossOptions& options,
                                const DistributionFocalLossInput& input,
-                               const DistributionFocalLossOutput& output) noexcept {
+                               const DistributionFocalLossOutput& output) noexcept try {
   SoftmaxShape shape;
   CUDET_RETURN_IF_ERROR(check_distribution_input(options, input, true, &shape));
   CUDET_RETURN_IF_ERROR(check_distribution_output(options, input, output));
@@ -337,6 +340,8 @@ Status distribution_focal_loss(const DistributionFocalLossOptions& options,
   };
   (void)add_rows(options, input, output, 0.0, weights_of);
   return Status();
+} catch (const std::bad_alloc&) {
+  return out_of_host_memory("distribution_focal_loss");
 }
 
 }  // namespace cudet::reference

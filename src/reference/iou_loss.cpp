@@ -5,6 +5,7 @@
 #include "../check.h"
 #include "box.h"
 #include "dual.h"
+#include "loss_rows.h"
 #include "loss_sum.h"
 
 #include <cmath>
@@ -91,14 +92,12 @@ void store_gradient(const Tensor& gradients, std::int64_t index, BoxFormat forma
 
 }  // namespace
 
-Status iou_loss(const IouLossOptions& options, const IouLossInput& input,
-                const IouLossOutput& output) noexcept {
-  CUDET_RETURN_IF_ERROR(check_iou_loss(options, input, output));
-  const std::int64_t n = input.boxes1.size(0);
+double write_iou_losses(const IouLossOptions& options, const IouLossInput& input,
+                        const IouLossOutput& output, std::int64_t begin, std::int64_t end) {
   const bool reduces = options.reduction != LossReduction::none;
-  const double divisor = loss_divisor(options.reduction, input.normaliser, n);
+  const double divisor = loss_divisor(options.reduction, input.normaliser, input.boxes1.size(0));
   double sum = 0.0;
-  for (std::int64_t i = 0; i < n; ++i) {
+  for (std::int64_t i = begin; i < end; ++i) {
     const Box box1 = box_at(input.boxes1, i, options.format, options.legacy_offset);
     const Box box2 = box_at(input.boxes2, i, options.format, options.legacy_offset);
     const Number loss = is_in_range(box1) && is_in_range(box2)
@@ -114,9 +113,14 @@ Status iou_loss(const IouLossOptions& options, const IouLossInput& input,
     store_gradient(output.grad_boxes1, i, options.format, loss.slope.data(), factor);
     store_gradient(output.grad_boxes2, i, options.format, loss.slope.data() + 4, factor);
   }
-  if (output.loss.present() && reduces) {
-    store_real(output.loss, 0, static_cast<float>(sum / divisor));
-  }
+  return sum / divisor;
+}
+
+Status iou_loss(const IouLossOptions& options, const IouLossInput& input,
+                const IouLossOutput& output) noexcept {
+  CUDET_RETURN_IF_ERROR(check_iou_loss(options, input, output));
+  const double loss = write_iou_losses(options, input, output, 0, input.boxes1.size(0));
+  store_reduced(options.reduction, output.loss, loss);
   return Status();
 }
 

@@ -4,6 +4,8 @@
 #include <cudet/loss_reduction.h>
 #include <cudet/tensor.h>
 
+#include "box.h"
+
 #include <cmath>
 #include <cstdint>
 
@@ -20,6 +22,13 @@ inline double loss_divisor(LossReduction reduction, const Tensor& normaliser, st
 inline double factor_at(const Tensor& factors, std::int64_t index, bool single = false) {
   return factors.present() ? static_cast<double>(factors.data_as<float>()[single ? 0 : index])
                            : 1.0;
+}
+
+/// Writes a loss that sums all of them up, where one is asked for.
+inline void store_reduced(LossReduction reduction, const Tensor& loss, double value) {
+  if (loss.present() && reduction != LossReduction::none) {
+    store_real(loss, 0, static_cast<float>(value));
+  }
 }
 
 }  // namespace cudet::reference

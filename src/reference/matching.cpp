@@ -2,6 +2,7 @@
 #include <cudet/matching.h>
 
 #include "../check.h"
+#include "../host_memory.h"
 #include "../matching_plan.h"
 #include "box.h"
 #include "box_range.h"
@@ -32,7 +33,7 @@ float iou_of(const Box& a, const Box& b) {
 }  // namespace
 
 Status match_boxes(const MatchOptions& options, const MatchInput& input,
-                   const MatchOutput& output) noexcept {
+                   const MatchOutput& output) noexcept try {
   CUDET_RETURN_IF_ERROR(check_match_boxes(options, input, output, true));
   MatchPlan plan;
   CUDET_RETURN_IF_ERROR(plan_match_boxes(options, input, output, &plan));
@@ -53,6 +54,8 @@ Status match_boxes(const MatchOptions& options, const MatchInput& input,
     store_matches(plan, options, input, output, b, image);
   }
   return Status();
+} catch (const std::bad_alloc&) {
+  return out_of_host_memory("match_boxes");
 }
 
 }  // namespace cudet::reference

@@ -3,6 +3,7 @@
 #include <cudet/nms.h>
 
 #include "../check.h"
+#include "../host_memory.h"
 #include "../nms_plan.h"
 #include "nms_methods.h"
 #include "nms_output.h"
@@ -161,7 +162,7 @@ void write_image(const NmsCall& call, const ImageRange& image,
   write_masks(call, image, candidates, kept);
 }
 
-Status nms(const NmsOptions& options, const NmsInput& input, const NmsOutput& output) noexcept {
+Status nms(const NmsOptions& options, const NmsInput& input, const NmsOutput& output) noexcept try {
   NmsCall call = {options, input, output, {}};
   CUDET_RETURN_IF_ERROR(check_nms_input(options, input, true, &call.shape));
   CUDET_RETURN_IF_ERROR(check_nms_output(options, input, output, call.shape));
@@ -172,6 +173,8 @@ Status nms(const NmsOptions& options, const NmsInput& input, const NmsOutput& ou
     write_image(call, image, candidates, keep(call, candidates));
   }
   return Status();
+} catch (const std::bad_alloc&) {
+  return out_of_host_memory("nms");
 }
 
 }  // namespace cudet::reference

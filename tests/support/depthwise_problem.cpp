@@ -295,6 +295,24 @@ DepthwiseGradients reference_gradients(const DepthwiseProblem& problem,
       exact, make_gradients(exact, {wanted.grad_x, wanted.grad_weight, wanted.grad_bias}));
 }
 
+DepthwiseResult cpu_result(const DepthwiseProblem& problem, const DepthwiseOutputs& outputs,
+                           int threads) {
+  DepthwiseResult result = make_result(problem, outputs);
+  const Status status =
+      depthwise_conv(problem.options, problem.input(), result.output(), Execution::cpu(threads));
+  EXPECT_TRUE(status.ok()) << status.message();
+  return result;
+}
+
+DepthwiseGradients cpu_gradients(const DepthwiseProblem& problem, const DepthwiseWanted& wanted,
+                                 int threads) {
+  DepthwiseGradients gradients = make_gradients(problem, wanted);
+  const Status status = depthwise_conv_backward(problem.options, problem.backward_input(),
+                                                gradients.output(), Execution::cpu(threads));
+  EXPECT_TRUE(status.ok()) << status.message();
+  return gradients;
+}
+
 void expect_near(const DepthwiseResult& got, const DepthwiseProblem& problem,
                  const DepthwiseOutputs& outputs) {
   const DepthwiseResult exact = reference_result(problem, outputs);
@@ -302,16 +320,21 @@ void expect_near(const DepthwiseResult& got, const DepthwiseProblem& problem,
   const double share = summation_share(taps_of(problem));
   // Activations are within a few units in the last place.
   const Bound activated = {share * steepest(problem.options), 1e-6};
-  if (got.y.present() && got.y.type() == DataType::int8) {
-    expect_quantised(got.y, exact.y, magnitudes.y, activated, problem);
-  } else {
-    expect_within("y", got.y, exact.y, magnitudes.y, activated, problem);
-  }
-  expect_within("pre_activation", got.pre_activation, exact.pre_activation,
-                magnitudes.pre_activation, {share, 0.0}, problem);
-  // The sum of a plane is a tree over sums of at most a few hundred elements.
-  expect_within("pool", got.pool, exact.pool, magnitudes.pool,
-                {share * steepest(problem.options) + 300 * 0x1p-24, 1e-6}, problem);
+  const auto expect_result = [&](const DepthwiseResult& result) {
+    if (result.y.present() && result.y.type() == DataType::int8) {
+      expect_quantised(result.y, exact.y, magnitudes.y, activated, problem);
+    } else {
+      expect_within("y", result.y, exact.y, magnitudes.y, activated, problem);
+    }
+    expect_within("pre_activation", result.pre_activation, exact.pre_activation,
+                  magnitudes.pre_activation, {share, 0.0}, problem);
+    // The sum of a plane is a tree over sums of at most a few hundred elements.
+    expect_within("pool", result.pool, exact.pool, magnitudes.pool,
+                  {share * steepest(problem.options) + 300 * 0x1p-24, 1e-6}, problem);
+  };
+  expect_result(got);
+  SCOPED_TRACE("the CPU mode");
+  expect_result(cpu_result(problem, outputs));
 }
 
 void expect_near(const DepthwiseGradients& got, const DepthwiseProblem& problem,
@@ -333,14 +356,19 @@ void expect_near(const DepthwiseGradients& got, const DepthwiseProblem& problem,
   const std::int64_t multiplier = static_cast<std::int64_t>(
       problem.grad_output.count() == 0 ? 1
                                        : problem.weight.count() / static_cast<std::size_t>(taps));
-  expect_within("grad_x", got.grad_x, exact.grad_x, magnitudes.grad_x,
-                {summation_share(taps * multiplier) * slope + recomputed, 1e-6}, problem);
-  // Long sums: at most a few thousand terms one after the other.
-  const double sums = 4096 * 0x1p-24 * slope + recomputed;
-  expect_within("grad_weight", got.grad_weight, exact.grad_weight, magnitudes.grad_weight,
-                {sums, 1e-6}, problem);
-  expect_within("grad_bias", got.grad_bias, exact.grad_bias, magnitudes.grad_bias, {sums, 1e-6},
-                problem);
+  const auto expect_gradients = [&](const DepthwiseGradients& gradients) {
+    expect_within("grad_x", gradients.grad_x, exact.grad_x, magnitudes.grad_x,
+                  {summation_share(taps * multiplier) * slope + recomputed, 1e-6}, problem);
+    // Long sums: at most a few thousand terms one after the other.
+    const double sums = 4096 * 0x1p-24 * slope + recomputed;
+    expect_within("grad_weight", gradients.grad_weight, exact.grad_weight, magnitudes.grad_weight,
+                  {sums, 1e-6}, problem);
+    expect_within("grad_bias", gradients.grad_bias, exact.grad_bias, magnitudes.grad_bias,
+                  {sums, 1e-6}, problem);
+  };
+  expect_gradients(got);
+  SCOPED_TRACE("the CPU mode");
+  expect_gradients(cpu_gradients(problem, wanted));
 }
 
 DepthwiseProblem depthwise_problem_of(const OracleCase& oracle_case) {

@@ -79,8 +79,15 @@ DepthwiseResult reference_result(const DepthwiseProblem& problem,
 DepthwiseGradients reference_gradients(const DepthwiseProblem& problem,
                                        const DepthwiseWanted& wanted = {});
 
+/// What the CPU mode gives, checked for success.
+DepthwiseResult cpu_result(const DepthwiseProblem& problem, const DepthwiseOutputs& outputs = {},
+                           int threads = 2);
+DepthwiseGradients cpu_gradients(const DepthwiseProblem& problem,
+                                 const DepthwiseWanted& wanted = {}, int threads = 2);
+
 /// Each element within the error that float32 sums in any order may have, and the rounding to the
-/// type that it is stored in. int8 results may be off by one where the quotient lies between two.
+/// type that it is stored in, of `got` and of what the CPU mode gives. int8 results may be off by
+/// one where the quotient lies between two.
 void expect_near(const DepthwiseResult& got, const DepthwiseProblem& problem,
                  const DepthwiseOutputs& outputs = {});
 void expect_near(const DepthwiseGradients& got, const DepthwiseProblem& problem,

@@ -1,0 +1,208 @@
+// The inner loops of the depthwise convolution, of every set of instructions that this machine has,
+// against sums from the definition.
+#include "support/random.h"
+
+#include "../src/cpu/depthwise_loops.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace cudet::test {
+namespace {
+
+using cpu::DepthwiseColumns;
+using cpu::DepthwiseLoops;
+using cpu::DepthwiseStrip;
+using cpu::DepthwiseStrips;
+using cpu::kSlab;
+
+using Numbers = std::vector<float>;
+
+constexpr float kUnwritten = 77.0f;
+
+Numbers random_numbers(Random& random, std::int64_t count) {
+  Numbers numbers(static_cast<std::size_t>(count));
+  for (float& number : numbers)
+    number = random.uniform_float(-1.0f, 1.0f);
+  return numbers;
+}
+
+float at(const Numbers& numbers, std::int64_t i) {
+  return numbers[static_cast<std::size_t>(i)];
+}
+
+class CpuDepthwiseLoops : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    const std::string name = GetParam();
+    loops_ = name == "generic"     ? &cpu::kGenericDepthwiseLoops
+             : name == "x86_64_v3" ? cpu::x86_64_v3_depthwise_loops()
+                                   : cpu::x86_64_v4_depthwise_loops();
+    if (loops_ == nullptr) GTEST_SKIP() << "this processor does not have it";
+  }
+  const DepthwiseLoops* loops_ = nullptr;
+};
+std::string instructions_name(const testing::TestParamInfo<const char*>& info) {
+  return info.param;
+}
+INSTANTIATE_TEST_SUITE_P(Instructions, CpuDepthwiseLoops,
+                         testing::Values("generic", "x86_64_v3", "x86_64_v4"), instructions_name);
+
+/// Some strips of 1 to 7 taps each, and how many they have together.
+struct Strips {
+  std::vector<DepthwiseStrip> list;
+  int taps = 0;
+};
+Strips random_strips(Random& random, std::int64_t step, std::int64_t rows) {
+  Strips strips;
+  const std::int64_t count = random.integer(0, 4);
+  for (std::int64_t s = 0; s < count; ++s) {
+    const int taps = static_cast<int>(random.integer(1, cpu::kStripTaps));
+    strips.list.push_back(
+        {random.integer(0, rows) * step + random.integer(0, 5), strips.taps, taps, 0});
+    strips.taps += taps;
+  }
+  return strips;
+}
+
+TEST_P(CpuDepthwiseLoops, ConvolveRows) {
+  Random random(11);
+  SCOPED_TRACE(random.trace());
+  for (std::int64_t columns = 1; columns < 150; columns += columns < 40 ? 1 : 13) {
+    const std::int64_t rows = random.integer(1, 23);
+    const std::int64_t step = columns + random.integer(0, 9);
+    const std::int64_t y_step = columns + random.integer(0, 3);
+    const bool accumulate = random.chance(0.3);
+    const Strips strips = random_strips(random, step, 3);
+    const Numbers x = random_numbers(random, (rows + 20) * step + 5 + cpu::kDepthwiseRoom);
+    const Numbers weights = random_numbers(random, strips.taps + 1);
+    const Numbers before = random_numbers(random, rows * y_step + 1);
+    Numbers y = before;
+    const float start = 0.25f;
+    loops_->convolve(x.data(),
+                     {strips.list.data(), static_cast<int>(strips.list.size()), step,
+                      weights.data(), strips.taps},
+                     rows, columns, {&start, accumulate, y.data(), y_step});
+    for (std::int64_t i = 0; i < static_cast<std::int64_t>(y.size()); ++i) {
+      const std::int64_t row = i / y_step;
+      if (row == rows || i % y_step >= columns) {
+        ASSERT_EQ(at(y, i), at(before, i)) << "written beside the outputs";
+        continue;
+      }
+      double expected = static_cast<double>(accumulate ? at(before, i) : start);
+      for (const DepthwiseStrip& strip : strips.list) {
+        for (int t = 0; t < strip.taps; ++t) {
+          expected += static_cast<double>(at(weights, strip.first + t)) *
+                      static_cast<double>(at(x, strip.offset + (row + t) * step + i % y_step));
+        }
+      }
+      ASSERT_NEAR(static_cast<double>(at(y, i)), expected, 1e-5) << columns << " " << i;
+    }
+  }
+}
+
+// A row of places with a NaN wherever nothing may be read.
+TEST_P(CpuDepthwiseLoops, ConvolveSlabs) {
+  Random random(12);
+  SCOPED_TRACE(random.trace());
+  for (std::int64_t places = 1; places < 60; ++places) {
+    const std::int64_t slabs = random.integer(1, 3);
+    const int lanes = static_cast<int>(random.integer(1, kSlab));
+    const std::int64_t channels = (slabs - 1) * kSlab + lanes;
+    const std::int64_t stride = random.integer(1, 3);
+    const std::int64_t taps = random.integer(1, cpu::kStripTaps);
+    const std::int64_t left = -random.integer(0, taps - 1);
+    const std::int64_t reach = (taps - 1) * stride + 1;
+    const std::int64_t needed = left + (places - 1) * stride + reach;
+    const std::int64_t existing =
+        std::max<std::int64_t>(1, needed - random.integer(0, taps - 1) * stride);
+    Numbers x = random_numbers(random, existing * channels);
+    // What may be read of whole columns ends with x.
+    const std::int64_t whole = existing - (slabs * kSlab - 1) / channels;
+    const std::int64_t margin = -left * channels;
+    x.insert(x.begin(), static_cast<std::size_t>(margin), std::numeric_limits<float>::quiet_NaN());
+    const DepthwiseStrip strip = {0, 0, static_cast<int>(taps), 0};
+    const Numbers weights = random_numbers(random, slabs * taps * kSlab);
+    const Numbers start = random_numbers(random, slabs * kSlab);
+    Numbers y(static_cast<std::size_t>(places * channels + 1), kUnwritten);
+    loops_->convolve_slabs(x.data(),
+                           {&strip, 1, stride * channels, weights.data(), static_cast<int>(taps)},
+                           DepthwiseColumns{left, stride, reach, existing, whole}, places, slabs,
+                           lanes, {start.data(), false, y.data(), channels});
+    ASSERT_EQ(y.back(), kUnwritten);
+    for (std::int64_t place = 0; place < places; ++place) {
+      for (std::int64_t c = 0; c < channels; ++c) {
+        double expected = static_cast<double>(at(start, c));
+        for (std::int64_t t = 0; t < taps; ++t) {
+          const std::int64_t column = left + (place + t) * stride;
+          if (column < 0 || column >= existing) continue;
+          expected += static_cast<double>(at(weights, (c / kSlab * taps + t) * kSlab + c % kSlab)) *
+                      static_cast<double>(at(x, margin + column * channels + c));
+        }
+        ASSERT_NEAR(static_cast<double>(at(y, place * channels + c)), expected, 1e-5)
+            << places << " places, " << channels << " channels, " << place << " " << c;
+      }
+    }
+  }
+}
+
+TEST_P(CpuDepthwiseLoops, Correlate) {
+  Random random(13);
+  SCOPED_TRACE(random.trace());
+  for (const int lanes : {1, kSlab}) {
+    for (const std::int64_t places : {1, 3, 16, 100, 5000}) {
+      const int count = static_cast<int>(random.integer(1, 20));
+      std::vector<std::int64_t> offsets;
+      for (int t = 0; t < count; ++t)
+        offsets.push_back(random.integer(0, 50) * lanes);
+      const Numbers x = random_numbers(random, (places + 50 + cpu::kDepthwiseRoom) * lanes);
+      Numbers g = random_numbers(random, places * lanes);
+      g.resize(g.size() + static_cast<std::size_t>(cpu::kDepthwiseRoom * lanes), 0.0f);
+      std::vector<double> sums(static_cast<std::size_t>(count * lanes), 0.5);
+      (lanes == 1 ? loops_->correlate : loops_->correlate_slab)(x.data(), {offsets.data(), count},
+                                                                places, g.data(), sums.data());
+      for (int t = 0; t < count; ++t) {
+        for (int k = 0; k < lanes; ++k) {
+          double expected = 0.5;
+          for (std::int64_t i = k; i < places * lanes; i += lanes) {
+            expected += static_cast<double>(at(g, i)) *
+                        static_cast<double>(at(x, offsets[static_cast<std::size_t>(t)] + i));
+          }
+          ASSERT_NEAR(sums[static_cast<std::size_t>(t * lanes + k)], expected, 2e-3);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(CpuDepthwiseLoops, CopyRows) {
+  Random random(14);
+  SCOPED_TRACE(random.trace());
+  for (std::int64_t columns = 1; columns < 70; ++columns) {
+    for (const std::int64_t stride : {1, 2}) {
+      const std::int64_t rows = random.integer(1, 3);
+      const std::int64_t from_step = stride * (columns - 1) + 1 + random.integer(0, 2);
+      const std::int64_t to_step = columns + random.integer(0, 3);
+      // It ends with the last column.
+      const Numbers from =
+          random_numbers(random, (rows - 1) * from_step + stride * (columns - 1) + 1);
+      Numbers to(static_cast<std::size_t>(rows * to_step), kUnwritten);
+      (stride == 1 ? loops_->copy : loops_->copy_even)(
+          {from.data(), from_step, to.data(), to_step, rows, columns});
+      for (std::int64_t i = 0; i < rows * to_step; ++i) {
+        const std::int64_t column = i % to_step;
+        const float expected =
+            column < columns ? at(from, i / to_step * from_step + stride * column) : kUnwritten;
+        ASSERT_EQ(at(to, i), expected) << columns << " " << i;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cudet::test
