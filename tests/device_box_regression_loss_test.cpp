@@ -41,14 +41,21 @@ Result make_result(const Problem& problem, DataType gradient_type = DataType::fl
   return result;
 }
 
+/// Of the reference; checks that the CPU mode gives the same.
 Result reference_result(const Problem& p) {
+  const BoxRegressionLossInput input = {p.predictions.const_tensor(), p.targets.const_tensor(),
+                                        p.weights.const_tensor(), p.normaliser.const_tensor(),
+                                        p.grad_output.const_tensor()};
   Result result = make_result(p);
   const Status status = reference::box_regression_loss(
-      p.options,
-      {p.predictions.const_tensor(), p.targets.const_tensor(), p.weights.const_tensor(),
-       p.normaliser.const_tensor(), p.grad_output.const_tensor()},
-      {result.loss.tensor(), result.gradients.tensor()});
+      p.options, input, {result.loss.tensor(), result.gradients.tensor()});
   EXPECT_TRUE(status.ok()) << status.message();
+  Result on_cpu = make_result(p);
+  const Status cpu_status = box_regression_loss(
+      p.options, input, {on_cpu.loss.tensor(), on_cpu.gradients.tensor()}, Execution::cpu(2));
+  EXPECT_TRUE(cpu_status.ok()) << cpu_status.message();
+  EXPECT_TRUE(all_near(on_cpu.loss.reals(), result.loss.reals(), {0, 1e-6, 0, 0}));
+  EXPECT_TRUE(same_bits(on_cpu.gradients, result.gradients));
   return result;
 }
 
@@ -145,6 +152,20 @@ TEST(DeviceBoxRegressionLoss, AgreesWithTheReference) {
         }
       }
     }
+  }
+}
+
+TEST(DeviceBoxRegressionLoss, ManyRows) {
+  Random random(502);
+  SCOPED_TRACE(random.trace());
+  for (const LossReduction reduction : kReductions) {
+    BoxRegressionLossOptions options;
+    options.reduction = reduction;
+    const Problem problem = random_problem(random, 5000, 4, options, DataType::float32);
+    const Result expected = reference_result(problem);
+    const Result got = device_result(problem);
+    EXPECT_TRUE(all_near(got.loss.reals(), expected.loss.reals(), {1e-7, 2e-6, 0, 0}));
+    EXPECT_TRUE(all_near(got.gradients.reals(), expected.gradients.reals(), {1e-7, 1e-6, 0, 0}));
   }
 }
 

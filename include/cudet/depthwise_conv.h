@@ -153,7 +153,7 @@ CUDET_API Status depthwise_conv_workspace_size(const DepthwiseConvOptions& optio
 ///               is read-only or overlaps another tensor, no output is given, the workspace is too
 ///               small. unsupported: a tensor is not contiguous, a limit is exceeded, a forced
 ///               kernel does not take the call, or the device call is not in this build.
-///               cuda_error: a launch failed.
+///               cuda_error: a launch failed. out_of_memory: the host's, on the CPU.
 CUDET_API Status depthwise_conv(const DepthwiseConvOptions& options,
                                 const DepthwiseConvInput& input, const DepthwiseConvOutput& output,
                                 const Execution& execution) noexcept;

@@ -151,7 +151,7 @@ CUDET_API Status sigmoid_focal_loss_workspace_size(const SigmoidFocalLossOptions
 ///               shape, type or alignment, an output is read-only or overlaps another tensor, no
 ///               output is given, the workspace is too small. unsupported: a tensor is not
 ///               contiguous, a limit is exceeded, or the device call is not in this build.
-///               cuda_error: a launch failed.
+///               cuda_error: a launch failed. out_of_memory: the host's, on the CPU.
 CUDET_API Status sigmoid_focal_loss(const SigmoidFocalLossOptions& options,
                                     const SigmoidFocalLossInput& input,
                                     const SigmoidFocalLossOutput& output,

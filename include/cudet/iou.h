@@ -100,7 +100,7 @@ CUDET_API Status iou_matrix_workspace_size(const IouMatrixOptions& options,
 ///              or not finite, the threshold is NaN, an enumerator is out of range or does not go
 ///              with the format. unsupported: a tensor is not contiguous, values has 2^31 tiles of
 ///              64 x 128 or more in a device call, or the device call is not in this build.
-///              cuda_error: a launch failed.
+///              cuda_error: a launch failed. out_of_memory: the host's, on the CPU.
 CUDET_API Status iou_matrix(const IouMatrixOptions& options, const IouMatrixInput& input,
                             const IouMatrixOutput& output, const Execution& execution) noexcept;
 

@@ -81,7 +81,7 @@ CUDET_API Status iou_loss_workspace_size(const IouLossOptions& options, const Io
 ///              shape, type or alignment, an output is read-only or overlaps another tensor, no
 ///              output is given, the workspace is too small. unsupported: a tensor is not
 ///              contiguous, n is 2^39 or more in a device call, or the device call is not in this
-///              build. cuda_error: a launch failed.
+///              build. cuda_error: a launch failed. out_of_memory: the host's, on the CPU.
 CUDET_API Status iou_loss(const IouLossOptions& options, const IouLossInput& input,
                           const IouLossOutput& output, const Execution& execution) noexcept;
 

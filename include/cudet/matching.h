@@ -114,7 +114,7 @@ CUDET_API Status match_boxes_workspace_size(const MatchOptions& options, const M
 ///              shape, type or alignment, an output is read-only or overlaps another tensor, no
 ///              output is given, the workspace is too small. unsupported: a tensor is not
 ///              contiguous, a limit is exceeded, or the device call is not in this build.
-///              cuda_error: a launch failed.
+///              cuda_error: a launch failed. out_of_memory: the host's, on the CPU.
 CUDET_API Status match_boxes(const MatchOptions& options, const MatchInput& input,
                              const MatchOutput& output, const Execution& execution) noexcept;
 

@@ -222,6 +222,7 @@ CUDET_API Status nms_workspace_size(const NmsOptions& options, const NmsInput& i
 ///               an output is read-only or overlaps another tensor, the workspace is too small.
 ///               unsupported: a tensor is not contiguous, a limit is exceeded, ragged scores are
 ///               class_box, or the device call is not in this build. cuda_error: a launch failed.
+///               out_of_memory: the host's, on the CPU.
 CUDET_API Status nms(const NmsOptions& options, const NmsInput& input, const NmsOutput& output,
                      const Execution& execution) noexcept;
 

@@ -94,12 +94,26 @@ IouLossResult make_iou_loss_result(const IouLossProblem& problem, DataType gradi
   return result;
 }
 
+IouLossResult iou_loss_on_cpu(const IouLossProblem& problem, int threads, DataType gradient_type) {
+  IouLossResult result = make_iou_loss_result(problem, gradient_type);
+  const Status status =
+      iou_loss(problem.options, problem.input(),
+               {result.loss.tensor(), result.grad_boxes1.tensor(), result.grad_boxes2.tensor()},
+               Execution::cpu(threads));
+  EXPECT_TRUE(status.ok()) << status.message();
+  return result;
+}
+
 IouLossResult reference_iou_loss(const IouLossProblem& problem, DataType gradient_type) {
   IouLossResult result = make_iou_loss_result(problem, gradient_type);
   const Status status = reference::iou_loss(
       problem.options, problem.input(),
       {result.loss.tensor(), result.grad_boxes1.tensor(), result.grad_boxes2.tensor()});
   EXPECT_TRUE(status.ok()) << status.message();
+  const IouLossResult on_cpu = iou_loss_on_cpu(problem, 2, gradient_type);
+  EXPECT_TRUE(all_near(on_cpu.loss.reals(), result.loss.reals(), {0, 1e-6, 0, 0}));
+  EXPECT_TRUE(same_bits(on_cpu.grad_boxes1, result.grad_boxes1));
+  EXPECT_TRUE(same_bits(on_cpu.grad_boxes2, result.grad_boxes2));
   return result;
 }
 

@@ -37,7 +37,11 @@ struct IouLossResult {
 IouLossResult make_iou_loss_result(const IouLossProblem& problem,
                                    DataType gradient_type = DataType::float32);
 
-/// What the reference gives, checked for success.
+/// What the CPU mode gives, checked for success.
+IouLossResult iou_loss_on_cpu(const IouLossProblem& problem, int threads,
+                              DataType gradient_type = DataType::float32);
+
+/// What the reference gives, checked for success; and checks that the CPU mode gives the same.
 IouLossResult reference_iou_loss(const IouLossProblem& problem,
                                  DataType gradient_type = DataType::float32);
 

@@ -47,6 +47,11 @@ MatchResult reference_match(const MatchProblem& problem, DataType index_type, Da
   MatchResult result = make_match_result(problem, index_type, code_type);
   const Status status = reference::match_boxes(problem.options, problem.input(), result.output());
   EXPECT_TRUE(status.ok()) << status.message();
+  MatchResult on_cpu = make_match_result(problem, index_type, code_type);
+  const Status cpu_status =
+      match_boxes(problem.options, problem.input(), on_cpu.output(), Execution::cpu(2));
+  EXPECT_TRUE(cpu_status.ok()) << cpu_status.message();
+  expect_same_match(problem, on_cpu, result);
   return result;
 }
 

@@ -36,7 +36,7 @@ struct MatchResult {
 MatchResult make_match_result(const MatchProblem& problem, DataType index_type = DataType::int32,
                               DataType code_type = DataType::float32);
 
-/// What the reference gives, checked for success.
+/// What the reference gives, checked for success; and checks that the CPU mode gives the same.
 MatchResult reference_match(const MatchProblem& problem, DataType index_type = DataType::int32,
                             DataType code_type = DataType::float32);
 
