@@ -132,8 +132,8 @@ CUDET_API Status sigmoid_focal_loss_workspace_size(const SigmoidFocalLossOptions
 /// Accuracy      Against double, for an element: 1e-6 + 1e-5 of the value, of a gradient in units
 ///               of grad_scale and grad_output; easy elements keep their relative accuracy down to
 ///               the range of float32 (log1p). One rounding more into a 16-bit type. Sums from
-///               1e-25 on: relative 1e-6 for float32 logits, and 2e-6 where they are all equal,
-///               since their errors do not average out; 1e-5 for 16-bit ones.
+///               1e-25 on: relative 1e-6 for float32 logits that differ; where they are few or all
+///               alike, errors do not average out: 4e-6, below -20 6e-6. 1e-5 for 16-bit ones.
 /// Special       NaN logits, weights and dense targets make loss and gradient of their elements
 ///   values      NaN. An infinite logit is right (loss and gradient 0) or wrong (loss not finite,
 ///               gradient NaN). Dense targets outside [0, 1] extrapolate the formula where it is
