@@ -109,10 +109,23 @@ def clustered_boxes(random, count, objects):
     return box.astype(numpy.float32), score.astype(numpy.float32), number
 
 
-def seconds_of(call, clock):
-    begin = clock()
+# Threads of OpenMP go on looking for work for some milliseconds before they sleep, on the
+# processors that the other side needs; so a turn begins with a pause.
+PAUSE_SECONDS = 0.02
+TURN_SECONDS = 0.05
+
+
+def take_turn(call, clock, times):
+    """Adds the time of each of several calls in a row, after one that wakes threads."""
+    time.sleep(PAUSE_SECONDS)
     call()
-    return clock() - begin
+    turn_begin = time.perf_counter()
+    while True:
+        begin = clock()
+        call()
+        times.append(clock() - begin)
+        if time.perf_counter() - turn_begin >= TURN_SECONDS:
+            return
 
 
 class Comparison:
@@ -130,9 +143,10 @@ class Comparison:
         their_times, our_times = [], []
         theirs(), ours()
         begin = time.perf_counter()
-        while len(our_times) < 5 or time.perf_counter() - begin < self.least_seconds:
-            their_times.append(seconds_of(theirs, self.clock))
-            our_times.append(seconds_of(ours, self.clock))
+        while (min(len(their_times), len(our_times)) < 5 or
+               time.perf_counter() - begin < self.least_seconds):
+            take_turn(theirs, self.clock, their_times)
+            take_turn(ours, self.clock, our_times)
         their_time, our_time = statistics.median(their_times), statistics.median(our_times)
         their_least, our_least = min(their_times), min(our_times)
         print(f"{workload:<42} {other:<12} {1e3 * their_time:8.3f} ms {1e3 * our_time:8.3f} ms "
