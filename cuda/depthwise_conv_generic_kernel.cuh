@@ -47,8 +47,18 @@ __device__ __forceinline__ float add_taps(const DepthwiseConvParameters& p, cons
   return sum;
 }
 
+/// Blocks that a multiprocessor is to hold, 0 for as many as the compiler finds good: on sm_86 and
+/// sm_89 that would let the 8-bit kernels spill.
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 890)
+template <class T>
+constexpr int kGenericBlocks = sizeof(T) == 1 ? 5 : 0;
+#else
+template <class T>
+constexpr int kGenericBlocks = 0;
+#endif
+
 template <class T, ImageLayout kLayout>
-__global__ void __launch_bounds__(kDepthwiseThreads)
+__global__ void __launch_bounds__(kDepthwiseThreads, kGenericBlocks<T>)
     depthwise_conv_generic_kernel(const __grid_constant__ DepthwiseConvParameters p) {
   constexpr bool nchw = kLayout == ImageLayout::nchw;
   const unsigned b = blockIdx.x / p.blocks_per_image;
