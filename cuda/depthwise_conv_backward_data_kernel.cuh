@@ -48,6 +48,8 @@ __device__ __forceinline__ void convolve_strips(const GradXParameters& parameter
   using Value = ColumnValue<kAccess>;
   const DepthwiseGeometry& geometry = parameters.geometry;
   const int second = channel + 1 < geometry.channels ? 1 : -1;
+  // Not in pairs, which may not be aligned.
+  constexpr RowAccess kTapAccess = kThreadChannels<kAccess> == 2 ? RowAccess::channels : kAccess;
   Columns<kAccess, K> weight[static_cast<std::size_t>(K)];
   const T* tap = static_cast<const T*>(parameters.weight) +
                  static_cast<long long>(channel) * geometry.weight_channel;
@@ -55,9 +57,7 @@ __device__ __forceinline__ void convolve_strips(const GradXParameters& parameter
   for (int p = 0; p < K; ++p) {
 #pragma unroll
     for (int q = 0; q < K; ++q) {
-      // Not in pairs, which may not be aligned.
-      constexpr bool kTwo = kThreadChannels<kAccess> == 2;
-      weight[p][q] = load_column < kTwo ? RowAccess::channels : kAccess > (tap, second);
+      weight[p][q] = load_column<kTapAccess>(tap, second);
       tap += geometry.weight_tap;
     }
   }
@@ -109,7 +109,7 @@ __device__ __forceinline__ void convolve_strips(const GradXParameters& parameter
 #pragma unroll
       for (int p = 0; p < K; ++p) {
         // Rows of grad_x above and below the strip, where the question costs less than the answer.
-        constexpr bool kAsks = K > 3 && kThreadChannels < kAccess >> 1;
+        constexpr bool kAsks = K > 3 && kThreadChannels<kAccess> == 2;
         if (kAsks && static_cast<unsigned>(row + p) >= rows) continue;
 #pragma unroll
         for (int c = 0; c < kColumns; ++c) {

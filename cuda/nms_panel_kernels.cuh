@@ -150,7 +150,7 @@ __device__ __forceinline__ TileMask words_of(const TileMask& rows, const TileMas
   TileMask gone = {0u, 0u};
   unsigned low = rows.low;
   unsigned high = rows.high;
-  while ((low | high) != 0u) {  // a row of each half at a time, so that one read waits for another
+  while ((low | high) != 0u) {  // a row of each half at a time: two reads under way
     const int first = low != 0u ? __ffs(static_cast<int>(low)) - 1 : -1;
     const int second = high != 0u ? kHalf + __ffs(static_cast<int>(high)) - 1 : first;
     const TileMask one = words[first >= 0 ? first : second];
@@ -376,7 +376,7 @@ __global__ void __launch_bounds__(kNmsThreads)
         load_sorted_box<kClassAware, kTest>(arguments, workspace, kept_position, image_end));
     __syncthreads();
     const int staged = round_up_to_group(min(kNmsThreads, kept_count - first));
-    drop_overlapping<kClassAware, kTest, 1>(arguments, &box, kept_boxes, staged, &alive);
+    drop_overlapping<kClassAware, kTest, 1>(arguments, &box, kept_boxes, 0, staged, &alive);
   }
   const unsigned newly_removed = __ballot_sync(kFullWarp, was_alive && !alive);
   if (lane == 0 && newly_removed != 0u) atomicOr(flags, newly_removed);

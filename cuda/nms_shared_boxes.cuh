@@ -277,14 +277,6 @@ __device__ __forceinline__ void drop_overlapping(const NmsArguments& arguments, 
   }
 }
 
-/// The same for the first `count` shared boxes, a multiple of kSharedBoxGroup.
-template <bool kCompareClasses, NmsTest kTest, int kRows>
-__device__ __forceinline__ void drop_overlapping(const NmsArguments& arguments, const NmsBox* rows,
-                                                 const SharedBoxes& others, int count,
-                                                 bool* alive) {
-  drop_overlapping<kCompareClasses, kTest, kRows>(arguments, rows, others, 0, count, alive);
-}
-
 /// Whether a box overlaps none of the shared boxes from `begin` to `end`. It meets no further one
 /// once it overlaps one.
 template <NmsTest kTest>
