@@ -2,6 +2,7 @@
 
 #include "launch.h"
 #include "nms_block_kernel.cuh"
+#include "nms_chain_kernel.cuh"
 #include "nms_finish_kernels.cuh"
 #include "nms_matrix_kernels.cuh"
 #include "nms_panel_kernels.cuh"
@@ -104,9 +105,10 @@ NmsWorkspace make_workspace(const NmsPlan& plan, const NmsArguments& arguments, 
     using Pointer = std::remove_reference_t<decltype(pointer)>;
     if (present) pointer = reinterpret_cast<Pointer>(base + offset);
   };
+  const bool chain = plan.path == NmsPath::chain;
   const bool panels = plan.path == NmsPath::panels;
   const bool matrix = plan.path == NmsPath::matrix;
-  const bool ordered = panels || matrix;
+  const bool ordered = plan.orders();
   const bool large_soft = plan.path == NmsPath::soft && plan.candidates > kNmsBlockBoxes;
   NmsWorkspace workspace = {};
   at(workspace.histogram, plan.histogram, plan.select);
@@ -121,10 +123,13 @@ NmsWorkspace make_workspace(const NmsPlan& plan, const NmsArguments& arguments, 
   at(workspace.scores, plan.scores, matrix || large_soft);
   at(workspace.overlaps, plan.overlaps, matrix);
   at(workspace.suppressors, plan.suppressors, panels && plan.shape.method == NmsMethod::weighted);
-  at(workspace.kept, plan.kept, panels || large_soft);
+  at(workspace.kept, plan.kept, chain || panels || large_soft);
+  at(workspace.tile_words, plan.tile_words, chain);
+  at(workspace.tickets, plan.tickets, chain);
   at(workspace.removed, plan.removed, panels);
   at(workspace.mask, plan.mask, panels);
   at(workspace.mask_rows, plan.mask_rows, panels);
+  workspace.chain_tiles = plan.chain_tiles;
   workspace.removed_words = plan.removed_words;
   workspace.panel_boxes = plan.panel_boxes;
   workspace.panel_tiles = plan.panel_tiles;
@@ -268,6 +273,12 @@ struct Run {
   }
 
   template <bool kClassAware, NmsTest kTest>
+  Status in_a_chain(const NmsWorkspace& workspace) const {
+    return for_items("launching nms_chain_kernel", nms_chain_kernel<kClassAware, kTest>,
+                     plan.candidates, kNmsTile, kNmsChainThreads, workspace);
+  }
+
+  template <bool kClassAware, NmsTest kTest>
   Status in_panels(const NmsWorkspace& workspace) const {
     const std::int64_t n = plan.candidates;
     for (std::int64_t panel = 0; panel < plan.panels; ++panel) {
@@ -276,13 +287,22 @@ struct Run {
       CUDET_RETURN_IF_ERROR(for_items("launching nms_panel_kernel",
                                       nms_panel_kernel<kClassAware, kTest>, plan.panel_tasks,
                                       kNmsPanelWarps, kNmsPanelThreads, workspace, start));
-      if (end == n) break;
+      if (end == n) return Status();
       const unsigned parts = suppress_parts(n - end);
       const std::int64_t blocks = std::int64_t{blocks_for(n - end, kNmsThreads)} * parts;
       CUDET_RETURN_IF_ERROR(for_items("launching nms_suppress_kernel",
                                       nms_suppress_kernel<kClassAware, kTest>, blocks, 1,
                                       kNmsThreads, workspace, end, parts));
     }
+    return Status();
+  }
+
+  /// Greedy suppression among candidates in sorted order, and what may have to follow it.
+  template <bool kClassAware, NmsTest kTest>
+  Status suppress(const NmsWorkspace& workspace) const {
+    const std::int64_t n = plan.candidates;
+    CUDET_RETURN_IF_ERROR((plan.path == NmsPath::chain ? in_a_chain<kClassAware, kTest>(workspace)
+                                                       : in_panels<kClassAware, kTest>(workspace)));
     if (workspace.limit_classes) {
       CUDET_RETURN_IF_ERROR(
           for_images("launching nms_limit_kernel", nms_limit_kernel, kNmsThreads, workspace));
@@ -309,7 +329,7 @@ Status run(const NmsPlan& plan, NmsArguments arguments, const Execution& executi
   NmsWorkspace workspace = make_workspace(plan, arguments, base);
   if (plan.ranks) {
     CUDET_RETURN_IF_ERROR((calls.rank<kClassAware, kTest>(workspace)));
-    return calls.in_panels<kClassAware, kTest>(workspace);
+    return calls.suppress<kClassAware, kTest>(workspace);
   }
   CUDET_RETURN_IF_ERROR(calls.prepare(workspace));
   if (plan.select) CUDET_RETURN_IF_ERROR(calls.select(workspace));
@@ -328,7 +348,7 @@ Status run(const NmsPlan& plan, NmsArguments arguments, const Execution& executi
     if (plan.path == NmsPath::matrix) return calls.by_matrix<kClassAware, kTest>(base, workspace);
   }
   CUDET_RETURN_IF_ERROR((calls.gather<kClassAware, kTest>(workspace)));
-  return calls.in_panels<kClassAware, kTest>(workspace);
+  return calls.suppress<kClassAware, kTest>(workspace);
 }
 
 }  // namespace

@@ -120,6 +120,44 @@ __device__ __forceinline__ void push_overlaps(const NmsArguments& arguments, con
   }
 }
 
+/// Pushes for kRows boxes whether they have more than an edge in common with shared box `i`, into a
+/// word a row. Boxes apart overlap nothing by the fast test, whose decision takes twice as many
+/// operations.
+template <int kRows>
+__device__ __forceinline__ void push_intersects(const NmsBox* rows, const SharedBoxes& columns,
+                                                int i, unsigned* bits) {
+  const Corners other = columns.at(i);
+#pragma unroll
+  for (int k = 0; k < kRows; ++k) {
+    const Corners& row = rows[k].corners;
+    const float gap_x = __fsub_rn(fmaxf(row.x1, other.x1), fminf(row.x2, other.x2));
+    const float gap_y = __fsub_rn(fmaxf(row.y1, other.y1), fminf(row.y2, other.y2));
+    bits[k] = push_sign(bits[k], fmaxf(gap_x, gap_y));
+  }
+}
+
+/// For kRows boxes, which of `count` shared boxes they may overlap by the fast test: flags, the
+/// first one lowest, and what is behind `count` has no meaning.
+template <int kRows>
+__device__ __forceinline__ void find_intersecting(const NmsBox* rows, const SharedBoxes& columns,
+                                                  int count, unsigned* flags) {
+  constexpr int kStep = kWarpSize / 2;
+  SharedBoxes next = columns;
+#pragma unroll
+  for (int k = 0; k < kRows; ++k)
+    flags[k] = 0u;
+#pragma unroll 1
+  for (int first = 0; first < count; first += kStep) {
+#pragma unroll
+    for (int i = 0; i < kStep; ++i)
+      push_intersects<kRows>(rows, next, i, flags);
+    next = next.from(kStep);
+  }
+#pragma unroll
+  for (int k = 0; k < kRows; ++k)
+    flags[k] = __brev(flags[k]) >> (count > kStep ? 0 : kStep);  // the first was pushed furthest up
+}
+
 /// Clears the bits of columns of other classes than the row's, for kRows boxes a lane and 32 shared
 /// boxes; all lanes of the warp take part. Each class among the columns has a bucket with a bit for
 /// each of them, so that a row looks its class up once. Where two of them have the same bucket,

@@ -23,6 +23,8 @@ struct NmsWorkspace {
   float* angles;
   std::int64_t* classes;
   std::uint32_t* removed;
+  std::uint64_t* tile_words;
+  std::uint32_t* tickets;
   TileMask* mask;
   TileMask* mask_rows;
   std::uint32_t* kept;
@@ -31,13 +33,14 @@ struct NmsWorkspace {
   float* scores;
   float* overlaps;
   std::uint32_t* suppressors;
+  std::int64_t chain_tiles;
   std::int64_t removed_words;
   std::int64_t panel_boxes;
   std::int64_t panel_tiles;
   std::int64_t panel_tasks;
   int task_tiles;
   std::int64_t stop;   ///< boxes that an image keeps before its panels end
-  bool limit_classes;  ///< what the panels keep is not final: classes may have a limit
+  bool limit_classes;  ///< what a chain or panels keep is not final: classes may have a limit
   int element_bits;    ///< of the number of an element in the key of a selected one
   int score_shift;     ///< where the score's key begins in a sort key
 };
@@ -91,7 +94,8 @@ __device__ __forceinline__ void store_candidate(const NmsArguments& arguments,
 }
 
 /// Number `i` of everything that has to be set at the beginning: outputs of an element, a word of
-/// flags, the suppressor of a candidate, an output slot; and with the first one the image's state.
+/// flags, a tile's words, the suppressor of a candidate, an output slot; and with the first one the
+/// image's state.
 __device__ __forceinline__ void initialise_item(const NmsArguments& arguments,
                                                 const NmsWorkspace& workspace,
                                                 const NmsImage& image, std::int64_t i) {
@@ -100,12 +104,16 @@ __device__ __forceinline__ void initialise_item(const NmsArguments& arguments,
   if (i < workspace.removed_words) {
     workspace.removed[image.index * workspace.removed_words + i] = 0;
   }
+  if (i < 2 * workspace.chain_tiles) {
+    workspace.tile_words[image.index * 2 * workspace.chain_tiles + i] = 0;
+  }
   if (workspace.suppressors != nullptr && i < arguments.candidates) {
     workspace.suppressors[image.index * arguments.candidates + i] = kNoSuppressor;
   }
   if (i < arguments.capacity) write_padding(arguments, image.index, i);
   if (i == 0) {
     workspace.state[image.index] = NmsImageState();
+    if (image.index == 0 && workspace.tickets != nullptr) *workspace.tickets = 0;
     if (arguments.out.count != nullptr) arguments.out.count[image.index] = 0;
   }
 }

@@ -44,7 +44,8 @@ Status check_limits(const NmsShape& shape) {
   return Status();
 }
 
-/// True where panels rank elements, instead of sorting them, unless a test wants it otherwise.
+/// True where a chain or panels rank elements, instead of sorting them, unless a test wants it
+/// otherwise.
 bool can_rank(const NmsShape& shape, NmsOrdering ordering) {
   if (ordering != NmsOrdering::automatic) return ordering == NmsOrdering::ranking;
   constexpr std::int64_t kMostElements = std::int64_t{1} << 30;  // whose square is a number
@@ -62,7 +63,8 @@ NmsPath choose_path(const NmsShape& shape, std::int64_t candidates, NmsOrdering 
   const bool fits = greedy && candidates <= kNmsBlockBoxes && !shape.rotated;
   const bool spreads = ordering == NmsOrdering::ranking ||
                        (shape.batch <= kNmsFewImages && shape.elements > kNmsFewElements);
-  return fits && !(spreads && can_rank(shape, ordering)) ? NmsPath::block : NmsPath::panels;
+  if (fits && !(spreads && can_rank(shape, ordering))) return NmsPath::block;
+  return greedy && candidates <= kNmsBlockBoxes ? NmsPath::chain : NmsPath::panels;
 }
 
 /// Everything but the workspace.
@@ -71,7 +73,8 @@ void choose_kernels(const NmsShape& shape, NmsOrdering ordering, NmsPlan* plan) 
   plan->shape = shape;
   plan->candidates = std::min(shape.top_k, shape.elements);
   plan->path = choose_path(shape, plan->candidates, ordering);
-  plan->ranks = plan->path == NmsPath::panels && can_rank(shape, ordering);
+  const bool chain = plan->path == NmsPath::chain;
+  plan->ranks = (chain || plan->path == NmsPath::panels) && can_rank(shape, ordering);
   // A warp or block that has all elements selects the best of them by the way, and so do ranks.
   plan->has_all = plan->path == NmsPath::warp || plan->ranks ||
                   (plan->path == NmsPath::block && shape.elements <= kNmsBlockBoxes);
@@ -79,6 +82,7 @@ void choose_kernels(const NmsShape& shape, NmsOrdering ordering, NmsPlan* plan) 
   plan->element_bits = bits_for(shape.elements);
   // Elements that were selected come in any order, and their numbers have to be sorted as well.
   plan->score_shift = !plan->sorts() ? 32 : (plan->select ? plan->element_bits : 0);
+  if (chain) plan->chain_tiles = (plan->candidates + kNmsTile - 1) / kNmsTile;
   if (plan->path != NmsPath::panels) return;
   plan->panel_boxes = std::min(plan->candidates, kNmsPanelBoxes);
   plan->panels = (plan->candidates + kNmsPanelBoxes - 1) / kNmsPanelBoxes;
@@ -98,17 +102,18 @@ void lay_out(NmsPlan* plan) {
   const auto add = [&](bool needed, std::int64_t count, std::size_t size) {
     return needed ? layout.add(count, size) : 0;
   };
+  const bool chain = plan->path == NmsPath::chain;
   const bool panels = plan->path == NmsPath::panels;
   const bool matrix = plan->path == NmsPath::matrix;
   const bool sorts = plan->sorts();
   const bool large_soft = plan->path == NmsPath::soft && plan->candidates > kNmsBlockBoxes;
-  const bool has_boxes = panels || matrix || large_soft;
+  const bool has_boxes = plan->orders() || large_soft;
   plan->histogram = add(plan->select, shape.batch * kNmsDigits, sizeof(std::uint32_t));
   plan->selection = add(plan->select, shape.batch, sizeof(NmsSelection));
   const bool has_keys = plan->select || (plan->path != NmsPath::block && !plan->has_all);
   plan->keys[0] = add(has_keys, total, sizeof(std::uint64_t));
   plan->keys[1] = add(sorts, total, sizeof(std::uint64_t));
-  plan->order[0] = add(panels || matrix, total, sizeof(std::uint32_t));
+  plan->order[0] = add(plan->orders(), total, sizeof(std::uint32_t));
   plan->order[1] = add(sorts, total, sizeof(std::uint32_t));
   if (sorts) {
     plan->sort_bits = plan->score_shift + 32 + bits_for(shape.batch);
@@ -116,17 +121,19 @@ void lay_out(NmsPlan* plan) {
     plan->sort_temporary =
         layout.add(static_cast<std::int64_t>(plan->sort_temporary_bytes), sizeof(char));
   }
-  plan->state = add(panels || matrix, shape.batch, sizeof(NmsImageState));
+  plan->state = add(plan->orders(), shape.batch, sizeof(NmsImageState));
   plan->boxes = add(has_boxes, total, 4 * sizeof(float));
   plan->angles = add(shape.rotated && has_boxes, total, sizeof(float));
   plan->classes =
-      add(((panels || matrix) && shape.class_aware) || large_soft, total, sizeof(std::int64_t));
+      add((plan->orders() && shape.class_aware) || large_soft, total, sizeof(std::int64_t));
   plan->scores = add(matrix || large_soft, total, sizeof(float));
   plan->elements = add(matrix || large_soft, total, sizeof(std::uint32_t));
   plan->overlaps = plan->keys[1];  // not in use between the two sorts
   plan->suppressors =
       add(panels && shape.method == NmsMethod::weighted, total, sizeof(std::uint32_t));
-  plan->kept = add(panels || large_soft, total, sizeof(std::uint32_t));
+  plan->kept = add(chain || panels || large_soft, total, sizeof(std::uint32_t));
+  plan->tile_words = add(chain, shape.batch * plan->chain_tiles, 2 * sizeof(std::uint64_t));
+  plan->tickets = add(chain, 1, sizeof(std::uint32_t));
   plan->removed = add(panels, shape.batch * plan->removed_words, sizeof(std::uint32_t));
   plan->mask = add(panels, shape.batch * plan->panel_tiles, kNmsTile * sizeof(std::uint64_t));
   plan->mask_rows = add(panels, shape.batch * plan->panel_tiles, sizeof(std::uint64_t));

@@ -87,7 +87,8 @@ inline constexpr std::int64_t kNmsFewTasks = 528;
 enum class NmsPath {
   warp,    ///< greedy, one warp an image
   block,   ///< greedy, one block an image, which sorts as well; not for rotated boxes
-  panels,  ///< greedy and weighted: ranks or a device-wide sort, then panels of sorted boxes
+  chain,   ///< greedy, a block a tile of 64 sorted boxes, each waiting for those before it
+  panels,  ///< greedy and weighted, any number: panels of sorted boxes, one after the other
   soft,    ///< soft methods: one block an image, nothing sorted
   matrix   ///< matrix methods: a device-wide sort before and one after
 };
@@ -95,14 +96,14 @@ enum class NmsPath {
 /// How elements get into their order.
 enum class NmsOrdering {
   automatic,
-  ranking,  ///< by panels, sorted by comparing all pairs of elements
+  ranking,  ///< by a chain or panels, sorted by comparing all pairs of elements
   sorting   ///< one block an image where that is possible, and else a device-wide sort
 };
 
 struct NmsPlan {
   NmsShape shape;
   NmsPath path = NmsPath::block;
-  bool ranks = false;           ///< panels whose elements are not sorted, but ranked
+  bool ranks = false;           ///< a chain or panels whose elements are not sorted, but ranked
   std::int64_t candidates = 0;  ///< elements an image that can take part, M below
   bool has_all = false;         ///< one kernel sees all elements of an image and takes the best M
   bool select = false;      ///< M best elements are selected first, so that the rest is not sorted
@@ -114,6 +115,7 @@ struct NmsPlan {
   std::int64_t panel_tiles = 0;    ///< mask tiles of a full panel
   int task_tiles = 0;              ///< tiles of a task
   std::int64_t panel_tasks = 0;    ///< tasks of a full panel
+  std::int64_t chain_tiles = 0;    ///< tiles of a chain
   std::int64_t removed_words = 0;  ///< 32-bit words of removal flags an image
 
   // Offsets of the workspace's pieces; every array is [batch, ...].
@@ -128,10 +130,12 @@ struct NmsPlan {
   std::size_t angles = 0;   ///< float32 [M]
   std::size_t classes = 0;  ///< int64 [M], in sorted order
   std::size_t removed = 0;  ///< uint32 [removed_words], by sorted position
-  std::size_t mask = 0;     ///< uint64 [panel_tiles, 64], tile after tile
-  std::size_t mask_rows = 0;  ///< uint64 [panel_tiles], rows of a tile that have a bit
-  std::size_t kept = 0;       ///< uint32 [M], sorted positions that are kept, in order
-  std::size_t state = 0;      ///< NmsImageState
+  std::size_t tile_words = 0;  ///< uint64 [chain_tiles, 2], what each tile of a chain publishes
+  std::size_t tickets = 0;     ///< uint32 of the whole batch: tiles that blocks have taken
+  std::size_t mask = 0;        ///< uint64 [panel_tiles, 64], tile after tile
+  std::size_t mask_rows = 0;   ///< uint64 [panel_tiles], rows of a tile that have a bit
+  std::size_t kept = 0;        ///< uint32 [M], sorted positions that are kept, in order
+  std::size_t state = 0;       ///< NmsImageState
   std::size_t elements = 0;  ///< uint32 [M], elements in sorted order, where `order` is sorted anew
   std::size_t scores = 0;    ///< float32 [M], decayed scores
   std::size_t overlaps = 0;  ///< float32 [M], largest metric with an earlier box; where keys[1] is
@@ -139,7 +143,12 @@ struct NmsPlan {
   std::size_t workspace_bytes = 0;
 
   /// A device-wide sort orders the candidates.
-  bool sorts() const { return path == NmsPath::matrix || (path == NmsPath::panels && !ranks); }
+  bool sorts() const { return orders() && !ranks; }
+
+  /// Kernels work on candidates in sorted order in memory.
+  bool orders() const {
+    return path == NmsPath::chain || path == NmsPath::panels || path == NmsPath::matrix;
+  }
 };
 
 /// Progress of one image on the device.

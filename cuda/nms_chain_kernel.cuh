@@ -1,0 +1,444 @@
+#pragma once
+
+#include "device/handover.cuh"
+#include "device/shared_memory.cuh"
+#include "nms_block_tiles.cuh"
+#include "nms_settle.cuh"
+#include "nms_workspace.cuh"
+
+namespace cudet::device {
+
+constexpr int kNmsChainThreads = 128;  // a tile a block
+constexpr int kNmsChainWarps = kNmsChainThreads / kWarpSize;
+
+/// Earlier tiles come in halves, a box a lane. A group is one half a warp.
+constexpr int kNmsHalfTile = static_cast<int>(kNmsTile) / 2;
+constexpr int kNmsGroupTiles = kNmsChainWarps / 2;
+constexpr int kNmsGroupBoxes = kNmsChainWarps * kNmsHalfTile;
+static_assert(kNmsHalfTile == kWarpSize, "a box a lane");
+
+/// What a published word says beside 32 flags of kept boxes.
+constexpr unsigned kTileSettled = 1u;
+constexpr unsigned kTileDense = 2u;  ///< most boxes that earlier tiles had left were kept
+
+/// The image and tile that a block takes.
+struct ChainPlace {
+  std::int64_t image;
+  int tile;
+};
+
+/// Takes the next tile: first that with the best boxes of each image, then the second ones.
+__device__ __forceinline__ ChainPlace take_tile(const NmsWorkspace& workspace,
+                                                unsigned blocks_per_image) {
+  CUDET_SHARED(unsigned, ticket);
+  if (threadIdx.x == 0) ticket = atomicAdd(workspace.tickets, 1u);
+  __syncthreads();
+  const unsigned images = gridDim.x / blocks_per_image;
+  return {ticket % images, static_cast<int>(ticket / images)};
+}
+
+/// Waits for half a tile, with a whole warp: its word.
+__device__ __forceinline__ std::uint64_t wait_for_half(const std::uint64_t* word) {
+  std::uint64_t value;
+  do {
+    value = load_published(word);
+  } while (__all_sync(kFullWarp, static_cast<int>((value >> 32) != 0u)) == 0);
+  return value;
+}
+
+/// Publishes what a tile keeps; by one warp.
+__device__ __forceinline__ void publish_tile(std::uint64_t* words, int tile, const TileMask& kept,
+                                             int left) {
+  const unsigned lane = threadIdx.x % kWarpSize;
+  if (lane >= 2) return;
+  const unsigned flags = kTileSettled | (8 * kept.count() >= 7 * left ? kTileDense : 0u);
+  publish(words + 2 * tile + lane,
+          (std::uint64_t{flags} << 32) | (lane == 0 ? kept.low : kept.high));
+}
+
+/// Which of its tile's two rows of 32 boxes a thread's k-th box is in: warps begin with a row of
+/// their own each.
+__device__ __forceinline__ int row_of_box(int k) {
+  return (static_cast<int>(threadIdx.x) / kWarpSize + k) % 2;
+}
+
+/// What the warps of a block tell each other after each round.
+struct alignas(16) WarpReport {
+  TileMask alive;  ///< boxes of the tile that this warp has not seen suppressed
+  int kept;        ///< kept boxes of earlier tiles in the halves that it has seen
+};
+
+/// How far a tile has come, the same for all warps; from it follows how the tile goes on.
+struct ChainProgress {
+  int left;  ///< boxes of the tile that nothing has suppressed
+  int kept;  ///< boxes that earlier tiles have kept
+  int met;   ///< pairs of them and boxes of the tile that were left
+  int hits;  ///< such pairs that suppressed
+
+  /// Whether, if as few pairs suppress as up to now, 16 times the hits that `columns` kept boxes
+  /// score would be fewer than the boxes left. Warps may then share those columns: what a box
+  /// meets in vain, as another warp has seen it suppressed, is half of them, a 32nd of all pairs.
+  __device__ bool expects_few_hits(int columns) const {
+    return met > 0 && 16 * columns * hits <= met;
+  }
+
+  /// Takes the reports of a round in and tells a warp which of its boxes are left.
+  __device__ void update(const WarpReport* reports, bool* alive) {
+    TileMask now = reports[0].alive;
+    int kept_now = reports[0].kept;
+#pragma unroll
+    for (int i = 1; i < kNmsChainWarps; ++i) {
+      const WarpReport report = reports[i];
+      now = {now.low & report.alive.low, now.high & report.alive.high};
+      kept_now += report.kept;
+    }
+    const unsigned lane = threadIdx.x % kWarpSize;
+    alive[0] = flag_of(now, lane, row_of_box(0) == 1);
+    alive[1] = flag_of(now, lane, row_of_box(1) == 1);
+    const int left_now = now.count();
+    met += (kept_now - kept) * left;
+    hits += left - left_now;
+    kept = kept_now;
+    left = left_now;
+  }
+};
+
+/// Reports what a warp has seen.
+__device__ __forceinline__ void report(WarpReport* reports, const bool* alive, int kept) {
+  const unsigned own = __ballot_sync(kFullWarp, alive[0]);
+  const unsigned other = __ballot_sync(kFullWarp, alive[1]);
+  const bool swapped = row_of_box(0) == 1;
+  if (threadIdx.x % kWarpSize != 0) return;
+  reports[threadIdx.x / kWarpSize] = {swapped ? TileMask{other, own} : TileMask{own, other}, kept};
+}
+
+/// Which of 32 shared boxes, or of the first `count` of them, are of a class.
+__device__ __forceinline__ unsigned boxes_of_class(const std::int64_t* classes, int count,
+                                                   std::int64_t class_id) {
+  unsigned flags = 0u;
+#pragma unroll 4
+  for (int i = 0; i < count; ++i)
+    flags |= static_cast<unsigned>(classes[i] == class_id) << i;
+  return flags;
+}
+
+/// Stores the flagged boxes of half a tile together, a box a lane, and behind them boxes that
+/// overlap nothing.
+template <bool kClassAware, NmsTest kTest>
+__device__ __forceinline__ void store_half(const NmsArguments& arguments, const SharedBoxes& half,
+                                           const NmsBox& box, unsigned kept) {
+  const unsigned lane = threadIdx.x % kWarpSize;
+  const bool is_kept = ((kept >> lane) & 1u) != 0u;
+  const int rank = __popc(kept & ((1u << lane) - 1u));
+  __syncwarp();  // the last half has been read
+  if constexpr (kTest == NmsTest::fast) {
+    NmsBox stored = make_nms_box<kTest>(arguments, no_box<kTest>(), 0);
+    if (is_kept) stored = box;
+    half.store<kClassAware, kTest>(is_kept ? rank : __popc(kept) + static_cast<int>(lane) - rank,
+                                   stored);
+  } else {
+    if (is_kept) half.store<kClassAware, kTest>(rank, box);
+  }
+  __syncwarp();
+}
+
+/// Which of the flagged shared boxes overlap `box`; the first of them, unless all are wanted.
+template <NmsTest kTest>
+__device__ __forceinline__ unsigned overlapping(const NmsArguments& arguments, const NmsBox& box,
+                                                const SharedBoxes& others, unsigned flags,
+                                                bool all = true) {
+  unsigned found = 0u;
+#pragma unroll 1
+  for (unsigned left = flags; left != 0u && (all || found == 0u); left &= left - 1u) {
+    const int other = __ffs(static_cast<int>(left)) - 1;
+    found |= static_cast<unsigned>(overlaps<kTest>(arguments, box, others, other)) << other;
+  }
+  return found;
+}
+
+/// Tests a thread's boxes against `count` kept ones of half a tile: not 0 where one is hit. With
+/// `all_pairs` and 32 kept ones, the flags of those that hit it; else a box may stop at the first.
+/// Hardly any box overlaps another one at all, and those pairs are found first; where that is not
+/// so, the image is crowded and pairs are decided one after the other from then on.
+template <bool kClassAware, NmsTest kTest>
+__device__ __forceinline__ void test_half(const NmsArguments& arguments, const NmsBox* box,
+                                          const bool* alive, const SharedBoxes& half, int count,
+                                          bool all_pairs, bool careful, bool* crowded,
+                                          unsigned* hits) {
+  constexpr bool kFilters = kTest == NmsTest::fast && !kClassAware;
+  hits[0] = 0u;
+  hits[1] = 0u;
+  unsigned to_meet[2];
+  if constexpr (kFilters) {
+    if (*crowded) {
+#pragma unroll 1
+      for (int first = 0; first < count; first += kSharedBoxGroup)
+        push_overlaps<2, kSharedBoxGroup>(arguments, box, half, first, hits);
+      hits[0] = __brev(hits[0]);  // the first one was pushed furthest up
+      hits[1] = __brev(hits[1]);
+      return;
+    }
+    find_intersecting<2>(box, half, count, to_meet);
+    const int most = max(__popc(to_meet[0]), __popc(to_meet[1]));
+    constexpr int kMostIntersecting = 6;
+    *crowded = __any_sync(kFullWarp, static_cast<int>(most > kMostIntersecting)) != 0 && !careful;
+  }
+#pragma unroll
+  for (int k = 0; k < 2; ++k) {
+    if constexpr (kClassAware) {
+      to_meet[k] = boxes_of_class(half.classes, count, box[k].class_id);
+    } else if constexpr (!kFilters) {
+      to_meet[k] = count == kWarpSize ? ~0u : (1u << count) - 1u;
+    }
+    if (!alive[k]) continue;
+    hits[k] = overlapping<kTest>(arguments, box[k], half, to_meet[k], all_pairs);
+  }
+}
+
+/// Whether a box overlaps none of the kept ones of half a tile that it has to meet.
+template <bool kClassAware, NmsTest kTest>
+__device__ __forceinline__ bool passes_half(const NmsArguments& arguments, const NmsBox& box,
+                                            const SharedBoxes& half, int count) {
+  if constexpr (kClassAware) {
+    unsigned left = boxes_of_class(half.classes, count, box.class_id);
+#pragma unroll 1
+    for (; left != 0u; left &= left - 1u) {
+      if (overlaps<kTest>(arguments, box, half, __ffs(static_cast<int>(left)) - 1)) return false;
+    }
+    return true;
+  } else {
+    return overlaps_none<kTest>(arguments, box, half, 0, count);
+  }
+}
+
+/// The pairs of a tile: three warps have 32 x 32 each, those of a row with itself and with the one
+/// before it, and of each the thread's first box.
+struct PairsOfTile {
+  bool takes_part;
+  int columns;   ///< the first of 32
+  int end;       ///< how many of them are before the thread's box
+  unsigned* to;  ///< where their flags go
+
+  __device__ explicit PairsOfTile(TileMask* flags) {
+    const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
+    const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+    takes_part = warp != 2;
+    columns = warp == 1 ? kWarpSize : 0;
+    end = warp == 3 ? kWarpSize : lane;
+    TileMask& of_box = flags[lane + kWarpSize * row_of_box(0)];
+    to = warp == 1 ? &of_box.high : &of_box.low;
+  }
+};
+
+/// Tests all pairs of a tile whose later box is alive; with classes, those that `pairs.to` flags.
+template <bool kClassAware, NmsTest kTest>
+__device__ __forceinline__ void test_pairs(const NmsArguments& arguments, const NmsBox& box,
+                                           bool alive, const SharedBoxes& tile,
+                                           const PairsOfTile& pairs, bool crowded) {
+  if (!pairs.takes_part || !alive) return;
+  const SharedBoxes columns = tile.from(pairs.columns);
+  if constexpr (kClassAware) {
+    *pairs.to = overlapping<kTest>(arguments, box, columns, *pairs.to);
+  } else if (kTest != NmsTest::fast || crowded) {
+    *pairs.to = overlaps_before<kTest>(arguments, box, columns, pairs.end);
+  } else {
+    unsigned left;
+    find_intersecting<1>(&box, columns, kWarpSize, &left);
+    if (pairs.end < kWarpSize) left &= (1u << pairs.end) - 1u;
+    *pairs.to = overlapping<kTest>(arguments, box, columns, left);
+  }
+}
+
+/// Greedy suppression within the tile by its first warp: the boxes kept.
+template <bool kClassAware, NmsTest kTest>
+__device__ __forceinline__ TileMask settle_tile(const NmsArguments& arguments, const NmsBox* box,
+                                                const SharedBoxes& tile, const TileMask* related,
+                                                bool pairs_known, bool* alive) {
+  const unsigned lane = threadIdx.x % kWarpSize;
+  if (pairs_known) {
+    return resolve_tile(alive[0], alive[1], related[lane], related[lane + kWarpSize]);
+  }
+  if constexpr (kClassAware) {
+    const TileMask before[2] = {related[lane], related[lane + kWarpSize]};
+    settle_classes<kTest>(arguments, box, tile, before, alive);
+  } else {
+    settle_row<kTest, 2>(arguments, box, tile, alive);
+    settle_row<kTest, 1>(arguments, box + 1, tile.from(kWarpSize), alive + 1);
+  }
+  return {__ballot_sync(kFullWarp, alive[0]), __ballot_sync(kFullWarp, alive[1])};
+}
+
+template <bool kClassAware, NmsTest kTest>
+__global__ void __launch_bounds__(kNmsChainThreads)
+    nms_chain_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
+                     unsigned blocks_per_image) {
+  begin_overlapped_kernel();
+  constexpr int kTile = static_cast<int>(kNmsTile);
+  CUDET_SHARED_ARRAY(float4, list_corners, (kSharedCorners<kTest, kNmsGroupBoxes>));
+  CUDET_SHARED_ARRAY(float4, list_areas, (kSharedAreas<kTest, kNmsGroupBoxes>));
+  CUDET_SHARED_ARRAY(pinned::RotatedBox, list_rotated, (kSharedRotated<kTest, kNmsGroupBoxes>));
+  CUDET_SHARED_ARRAY(std::int64_t, list_classes, kClassAware ? kNmsGroupBoxes : 1);
+  CUDET_SHARED_ARRAY(float4, tile_corners, (kSharedCorners<kTest, kTile>));
+  CUDET_SHARED_ARRAY(float4, tile_areas, (kSharedAreas<kTest, kTile>));
+  CUDET_SHARED_ARRAY(pinned::RotatedBox, tile_rotated, (kSharedRotated<kTest, kTile>));
+  CUDET_SHARED_ARRAY(std::int64_t, tile_classes, kClassAware ? kTile : 1);
+  CUDET_SHARED_ARRAY(TileMask, related, kTile);  // earlier boxes of the tile: of the class, or hit
+  CUDET_SHARED_ARRAY(WarpReport, reports, 2 * kNmsChainWarps);
+  CUDET_SHARED_ARRAY(int, half_counts, kNmsChainWarps);
+  const ChainPlace place = take_tile(workspace, blocks_per_image);
+  const std::int64_t image_start = place.image * arguments.candidates;
+  const auto candidates = static_cast<int>(workspace.state[place.image].candidates);
+  const int tile_start = place.tile * kTile;
+  if (tile_start >= candidates) return;
+
+  const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
+  const unsigned lane = threadIdx.x % kWarpSize;
+  const bool is_last = tile_start + kTile >= candidates;
+  std::uint64_t* const words = workspace.tile_words + place.image * 2 * blocks_per_image;
+  const SharedBoxes list = {list_corners, list_areas, list_rotated, list_classes};
+  const SharedBoxes tile = {tile_corners, tile_areas, tile_rotated, tile_classes};
+  const auto load = [&](int position) {
+    return load_sorted_box<kClassAware, kTest>(arguments, workspace, image_start + position,
+                                               image_start + candidates);
+  };
+  NmsBox box[2];
+  bool alive[2];
+#pragma unroll
+  for (int k = 0; k < 2; ++k) {
+    const int position = kWarpSize * row_of_box(k) + static_cast<int>(lane);
+    box[k] = load(tile_start + position);
+    alive[k] = tile_start + position < candidates;
+    if (warp == 0) tile.store<kClassAware, kTest>(position, box[k]);
+  }
+  if (threadIdx.x < kTile) related[threadIdx.x] = {0u, 0u};
+  __syncthreads();
+  const PairsOfTile pairs(related);
+  if (kClassAware && pairs.takes_part) {
+    *pairs.to = boxes_of_class(tile.classes + pairs.columns, pairs.end, box[0].class_id);
+  }
+
+  const SharedBoxes own_half = list.from(kNmsHalfTile * warp);
+  int kept_seen = 0;  // in the halves of this warp
+  int round = 0;
+  bool pairs_known = false;
+  bool crowded = false;  // as the warp has seen
+  const bool careful =
+      __any_sync(kFullWarp, static_cast<int>(box[0].careful || box[1].careful)) != 0;
+  ChainProgress progress = {min(candidates - tile_start, kTile), 0, 0, 0};
+  const auto wait = [&](int half) {
+    const auto kept = static_cast<unsigned>(wait_for_half(words + half));
+    kept_seen += __popc(kept);
+    return kept;
+  };
+  const auto load_half = [&](int half) {  // all of its boxes exist
+    const std::int64_t position = image_start + kNmsHalfTile * half + static_cast<int>(lane);
+    return make_nms_box<kTest>(arguments, sorted_numbers<kTest>(workspace, position),
+                               kClassAware ? workspace.classes[position] : 0);
+  };
+  const auto meet_together = [&](int half, bool ahead) {
+    const NmsBox other = load_half(half);
+    const unsigned stored = ahead ? ~0u : wait(half);
+    store_half<kClassAware, kTest>(arguments, own_half, other, stored);
+    unsigned hits[2];
+    test_half<kClassAware, kTest>(arguments, box, alive, own_half, __popc(stored), ahead, careful,
+                                  &crowded, hits);
+    const unsigned counted = ahead ? wait(half) : ~0u;
+    alive[0] = alive[0] && (hits[0] & counted) == 0u;
+    alive[1] = alive[1] && (hits[1] & counted) == 0u;
+  };
+  for (int group = -(place.tile % kNmsGroupTiles); group < place.tile;) {
+    const int columns_left = (place.tile - group) * kTile;
+    int groups = 0;  // that warps share before they tell each other
+    bool ahead = false;
+    if (progress.met == 0) {
+      groups = (wait_for_half(words) >> 32 & kTileDense) != 0u ? 1 : 0;
+    } else if (progress.expects_few_hits(columns_left)) {
+      groups = columns_left / kNmsGroupBoxes;
+      ahead = true;
+    } else if (progress.expects_few_hits(kNmsGroupBoxes)) {
+      groups = 1;
+    }
+    if (progress.left == 0) {
+      for (int half = 2 * group + warp; half < 2 * place.tile; half += kNmsChainWarps) {
+        if (half >= 0) wait(half);
+      }
+      group = place.tile;
+    } else if (groups > 0) {
+      const int next = group + groups * kNmsGroupTiles;
+      const int end = 2 * next - (ahead ? kNmsChainWarps : 0);
+      for (int half = 2 * group + warp; half < end; half += kNmsChainWarps) {
+        if (half >= 0) meet_together(half, false);
+      }
+      if (ahead) {
+        test_pairs<kClassAware, kTest>(arguments, box[0], alive[0], tile, pairs, crowded);
+        pairs_known = true;
+        meet_together(end + warp, true);
+      }
+      group = next;
+    } else {
+      const int half = 2 * group + warp;
+      unsigned kept = 0u;
+      if (half >= 0) {
+        const NmsBox other = load_half(half);
+        kept = wait(half);
+        store_half<kClassAware, kTest>(arguments, own_half, other, kept);
+      }
+      if (lane == 0) half_counts[warp] = __popc(kept);
+      __syncthreads();
+      if (warp < 2) {
+        for (int i = 0; i < kNmsChainWarps && alive[0]; ++i) {
+          alive[0] = passes_half<kClassAware, kTest>(arguments, box[0], list.from(kNmsHalfTile * i),
+                                                     half_counts[i]);
+        }
+      }
+      group += kNmsGroupTiles;
+    }
+    WarpReport* const current = reports + round++ % 2 * kNmsChainWarps;
+    report(current, alive, kept_seen);
+    __syncthreads();
+    progress.update(current, alive);
+    if (progress.kept >= workspace.stop) break;
+    if (progress.left == 0) {
+      if (warp == 0) publish_tile(words, place.tile, {0u, 0u}, 0);
+      if (!is_last) return;
+    }
+  }
+
+  const bool settles = progress.kept < workspace.stop && progress.left > 0;
+  if (settles && !pairs_known && progress.expects_few_hits(kTile / 4) &&
+      8 * progress.left >= 7 * kTile) {
+    test_pairs<kClassAware, kTest>(arguments, box[0], alive[0], tile, pairs, crowded);
+    pairs_known = true;
+    __syncthreads();
+  }
+  if (kClassAware && place.tile == 0) __syncthreads();
+  if (warp != 0) return;
+  TileMask kept = {0u, 0u};
+  if (settles) {
+    const TileMask settled =
+        settle_tile<kClassAware, kTest>(arguments, box, tile, related, pairs_known, alive);
+    const std::int64_t room = workspace.stop - progress.kept;
+    kept = first_flags(settled, static_cast<int>(min(room, std::int64_t{kTile})));
+  }
+  publish_tile(words, place.tile, kept, progress.left);
+
+  const NmsImage image = locate_image(arguments, place.image);
+#pragma unroll
+  for (int k = 0; k < 2; ++k) {
+    if (!flag_of(kept, lane, k == 1)) continue;
+    const int slot = progress.kept + rank_in_tile(kept, lane, k == 1);
+    const int position = tile_start + kWarpSize * k + static_cast<int>(lane);
+    workspace.kept[image_start + slot] = static_cast<std::uint32_t>(position);
+    if (workspace.limit_classes) continue;
+    const std::uint32_t element = workspace.order[image_start + position];
+    write_slot(arguments, image, slot, element);
+    write_kept(arguments, image, element);
+  }
+  if (is_last && lane == 0) {
+    const int kept_count = progress.kept + kept.count();
+    workspace.state[place.image].kept = static_cast<std::uint32_t>(kept_count);
+    if (arguments.out.count != nullptr) arguments.out.count[place.image] = kept_count;
+  }
+}
+
+}  // namespace cudet::device
