@@ -17,10 +17,6 @@ constexpr int kNmsGroupTiles = kNmsChainWarps / 2;
 constexpr int kNmsGroupBoxes = kNmsChainWarps * kNmsHalfTile;
 static_assert(kNmsHalfTile == kWarpSize, "a box a lane");
 
-/// What a published word says beside 32 flags of kept boxes.
-constexpr unsigned kTileSettled = 1u;
-constexpr unsigned kTileDense = 2u;  ///< most boxes that earlier tiles had left were kept
-
 /// The image and tile that a block takes.
 struct ChainPlace {
   std::int64_t image;
@@ -47,13 +43,10 @@ __device__ __forceinline__ std::uint64_t wait_for_half(const std::uint64_t* word
 }
 
 /// Publishes what a tile keeps; by one warp.
-__device__ __forceinline__ void publish_tile(std::uint64_t* words, int tile, const TileMask& kept,
-                                             int left) {
+__device__ __forceinline__ void publish_tile(std::uint64_t* words, int tile, const TileMask& kept) {
   const unsigned lane = threadIdx.x % kWarpSize;
   if (lane >= 2) return;
-  const unsigned flags = kTileSettled | (8 * kept.count() >= 7 * left ? kTileDense : 0u);
-  publish(words + 2 * tile + lane,
-          (std::uint64_t{flags} << 32) | (lane == 0 ? kept.low : kept.high));
+  publish(words + 2 * tile + lane, (std::uint64_t{1} << 32) | (lane == 0 ? kept.low : kept.high));
 }
 
 /// Which of its tile's two rows of 32 boxes a thread's k-th box is in: warps begin with a row of
@@ -79,7 +72,7 @@ struct ChainProgress {
   /// score would be fewer than the boxes left. Warps may then share those columns: what a box
   /// meets in vain, as another warp has seen it suppressed, is half of them, a 32nd of all pairs.
   __device__ bool expects_few_hits(int columns) const {
-    return met > 0 && 16 * columns * hits <= met;
+    return 8 * columns * (2 * hits + 1) <= met;
   }
 
   /// Takes the reports of a round in and tells a warp which of its boxes are left.
@@ -346,18 +339,18 @@ __global__ void __launch_bounds__(kNmsChainThreads)
     alive[0] = alive[0] && (hits[0] & counted) == 0u;
     alive[1] = alive[1] && (hits[1] & counted) == 0u;
   };
+  if (place.tile > 0) {
+    // The first tile tells what is to be expected.
+    const auto kept = static_cast<unsigned>(wait_for_half(words + lane % 2));
+    const int kept_here = __popc(kept);
+    const int first_kept = kept_here + __shfl_xor_sync(kFullWarp, kept_here, 1);
+    progress.met = kTile / 2 * first_kept;
+    progress.hits = kTile - first_kept;
+  }
   for (int group = -(place.tile % kNmsGroupTiles); group < place.tile;) {
-    const int columns_left = (place.tile - group) * kTile;
-    int groups = 0;  // that warps share before they tell each other
-    bool ahead = false;
-    if (progress.met == 0) {
-      groups = (wait_for_half(words) >> 32 & kTileDense) != 0u ? 1 : 0;
-    } else if (progress.expects_few_hits(columns_left)) {
-      groups = columns_left / kNmsGroupBoxes;
-      ahead = true;
-    } else if (progress.expects_few_hits(kNmsGroupBoxes)) {
-      groups = 1;
-    }
+    const int groups_left = (place.tile - group) / kNmsGroupTiles;
+    const bool ahead = progress.expects_few_hits(place.tile * kTile);
+    const int groups = ahead ? groups_left : progress.expects_few_hits(kNmsGroupBoxes) ? 1 : 0;
     if (progress.left == 0) {
       for (int half = 2 * group + warp; half < 2 * place.tile; half += kNmsChainWarps) {
         if (half >= 0) wait(half);
@@ -372,7 +365,7 @@ __global__ void __launch_bounds__(kNmsChainThreads)
       if (ahead) {
         test_pairs<kClassAware, kTest>(arguments, box[0], alive[0], tile, pairs, crowded);
         pairs_known = true;
-        meet_together(end + warp, true);
+        if (end + warp >= 0) meet_together(end + warp, true);
       }
       group = next;
     } else {
@@ -399,13 +392,13 @@ __global__ void __launch_bounds__(kNmsChainThreads)
     progress.update(current, alive);
     if (progress.kept >= workspace.stop) break;
     if (progress.left == 0) {
-      if (warp == 0) publish_tile(words, place.tile, {0u, 0u}, 0);
+      if (warp == 0) publish_tile(words, place.tile, {0u, 0u});
       if (!is_last) return;
     }
   }
 
   const bool settles = progress.kept < workspace.stop && progress.left > 0;
-  if (settles && !pairs_known && progress.expects_few_hits(kTile / 4) &&
+  if (settles && !pairs_known && progress.expects_few_hits(kTile / 2) &&
       8 * progress.left >= 7 * kTile) {
     test_pairs<kClassAware, kTest>(arguments, box[0], alive[0], tile, pairs, crowded);
     pairs_known = true;
@@ -420,7 +413,7 @@ __global__ void __launch_bounds__(kNmsChainThreads)
     const std::int64_t room = workspace.stop - progress.kept;
     kept = first_flags(settled, static_cast<int>(min(room, std::int64_t{kTile})));
   }
-  publish_tile(words, place.tile, kept, progress.left);
+  publish_tile(words, place.tile, kept);
 
   const NmsImage image = locate_image(arguments, place.image);
 #pragma unroll
