@@ -318,24 +318,24 @@ __global__ void __launch_bounds__(kNmsChainThreads)
   const bool careful =
       __any_sync(kFullWarp, static_cast<int>(box[0].careful || box[1].careful)) != 0;
   ChainProgress progress = {min(candidates - tile_start, kTile), 0, 0, 0};
-  const auto wait = [&](int half) {
-    const auto kept = static_cast<unsigned>(wait_for_half(words + half));
+  const auto wait = [&](int index) {
+    const auto kept = static_cast<unsigned>(wait_for_half(words + index));
     kept_seen += __popc(kept);
     return kept;
   };
-  const auto load_half = [&](int half) {  // all of its boxes exist
-    const std::int64_t position = image_start + kNmsHalfTile * half + static_cast<int>(lane);
+  const auto load_half = [&](int index) {  // all of its boxes exist
+    const std::int64_t position = image_start + kNmsHalfTile * index + static_cast<int>(lane);
     return make_nms_box<kTest>(arguments, sorted_numbers<kTest>(workspace, position),
                                kClassAware ? workspace.classes[position] : 0);
   };
-  const auto meet_together = [&](int half, bool ahead) {
-    const NmsBox other = load_half(half);
-    const unsigned stored = ahead ? ~0u : wait(half);
+  const auto meet_together = [&](int index, bool ahead) {
+    const NmsBox other = load_half(index);
+    const unsigned stored = ahead ? ~0u : wait(index);
     store_half<kClassAware, kTest>(arguments, own_half, other, stored);
     unsigned hits[2];
     test_half<kClassAware, kTest>(arguments, box, alive, own_half, __popc(stored), ahead, careful,
                                   &crowded, hits);
-    const unsigned counted = ahead ? wait(half) : ~0u;
+    const unsigned counted = ahead ? wait(index) : ~0u;
     alive[0] = alive[0] && (hits[0] & counted) == 0u;
     alive[1] = alive[1] && (hits[1] & counted) == 0u;
   };
@@ -352,15 +352,15 @@ __global__ void __launch_bounds__(kNmsChainThreads)
     const bool ahead = progress.expects_few_hits(place.tile * kTile);
     const int groups = ahead ? groups_left : progress.expects_few_hits(kNmsGroupBoxes) ? 1 : 0;
     if (progress.left == 0) {
-      for (int half = 2 * group + warp; half < 2 * place.tile; half += kNmsChainWarps) {
-        if (half >= 0) wait(half);
+      for (int index = 2 * group + warp; index < 2 * place.tile; index += kNmsChainWarps) {
+        if (index >= 0) wait(index);
       }
       group = place.tile;
     } else if (groups > 0) {
       const int next = group + groups * kNmsGroupTiles;
       const int end = 2 * next - (ahead ? kNmsChainWarps : 0);
-      for (int half = 2 * group + warp; half < end; half += kNmsChainWarps) {
-        if (half >= 0) meet_together(half, false);
+      for (int index = 2 * group + warp; index < end; index += kNmsChainWarps) {
+        if (index >= 0) meet_together(index, false);
       }
       if (ahead) {
         test_pairs<kClassAware, kTest>(arguments, box[0], alive[0], tile, pairs, crowded);
@@ -369,11 +369,11 @@ __global__ void __launch_bounds__(kNmsChainThreads)
       }
       group = next;
     } else {
-      const int half = 2 * group + warp;
+      const int index = 2 * group + warp;
       unsigned kept = 0u;
-      if (half >= 0) {
-        const NmsBox other = load_half(half);
-        kept = wait(half);
+      if (index >= 0) {
+        const NmsBox other = load_half(index);
+        kept = wait(index);
         store_half<kClassAware, kTest>(arguments, own_half, other, kept);
       }
       if (lane == 0) half_counts[warp] = __popc(kept);
