@@ -262,7 +262,7 @@ __device__ __forceinline__ TileMask settle_tile(const NmsArguments& arguments, c
 }
 
 template <bool kClassAware, NmsTest kTest>
-__global__ void __launch_bounds__(kNmsChainThreads)
+__global__ void __launch_bounds__(kNmsChainThreads, 4)
     nms_chain_kernel(const NmsArguments arguments, const NmsWorkspace workspace,
                      unsigned blocks_per_image) {
   begin_overlapped_kernel();
