@@ -180,6 +180,49 @@ TEST_P(CpuDepthwiseLoops, Correlate) {
   }
 }
 
+TEST_P(CpuDepthwiseLoops, AddUp) {
+  Random random(15);
+  SCOPED_TRACE(random.trace());
+  for (const int lanes : {1, kSlab}) {
+    for (const std::int64_t places : {0, 1, 3, 16, 100, 40000}) {
+      const Numbers g = random_numbers(random, places * lanes);
+      std::vector<double> sums(static_cast<std::size_t>(lanes), 0.5);
+      (lanes == 1 ? loops_->add_up : loops_->add_up_slab)(g.data(), places, sums.data());
+      for (int k = 0; k < lanes; ++k) {
+        double expected = 0.5;
+        for (std::int64_t i = k; i < places * lanes; i += lanes)
+          expected += static_cast<double>(at(g, i));
+        ASSERT_NEAR(sums[static_cast<std::size_t>(k)], expected, 2e-3) << places;
+      }
+    }
+  }
+}
+
+// Rows that end with the last column, as planes of a tensor do.
+TEST_P(CpuDepthwiseLoops, InterleaveAndSeparate) {
+  Random random(16);
+  SCOPED_TRACE(random.trace());
+  for (std::int64_t columns = 1; columns < 40; ++columns) {
+    for (int count = 1; count <= kSlab; ++count) {
+      const std::int64_t step = columns + random.integer(0, 3);
+      const Numbers rows = random_numbers(random, (count - 1) * step + columns);
+      Numbers slab(static_cast<std::size_t>(columns * kSlab + 1), kUnwritten);
+      loops_->interleave(rows.data(), {step, count, columns}, slab.data());
+      ASSERT_EQ(slab.back(), kUnwritten);
+      for (std::int64_t i = 0; i < columns * kSlab; ++i) {
+        const float expected = i % kSlab < count ? at(rows, i % kSlab * step + i / kSlab) : 0.0f;
+        ASSERT_EQ(at(slab, i), expected) << columns << " " << count << " " << i;
+      }
+      Numbers back(rows.size(), kUnwritten);
+      loops_->separate(slab.data(), {step, count, columns}, back.data());
+      for (std::int64_t i = 0; i < static_cast<std::int64_t>(rows.size()); ++i) {
+        ASSERT_EQ(at(back, i), i % step < columns ? at(rows, i) : kUnwritten)
+            << columns << " " << count << " " << i;
+      }
+    }
+  }
+}
+
 TEST_P(CpuDepthwiseLoops, CopyRows) {
   Random random(14);
   SCOPED_TRACE(random.trace());

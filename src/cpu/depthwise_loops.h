@@ -64,6 +64,13 @@ struct DepthwiseTaps {
   int count;
 };
 
+/// Rows of channels, `step` numbers from one to the next, as a slab has them.
+struct ChannelRows {
+  std::int64_t step;
+  int count;  ///< 1 to kSlab
+  std::int64_t columns;
+};
+
 /// Rows of numbers that are copied.
 struct RowsCopy {
   const float* from;
@@ -98,6 +105,15 @@ struct DepthwiseLoops {
                     double* sums);
   void (*correlate_slab)(const float* x, const DepthwiseTaps& taps, std::int64_t places,
                          const float* g, double* sums);
+
+  /// sums[0] += g[place], or sums[channel] += g[place, channel], over all places.
+  void (*add_up)(const float* g, std::int64_t places, double* sums);
+  void (*add_up_slab)(const float* g, std::int64_t places, double* sums);
+
+  /// to[column, channel] = from[channel * step + column], and the way back; channels that there are
+  /// not are 0 in a slab.
+  void (*interleave)(const float* from, const ChannelRows& rows, float* to);
+  void (*separate)(const float* from, const ChannelRows& rows, float* to);
 
   /// to[column] = from[column], or from[2 * column].
   void (*copy)(const RowsCopy& copy);

@@ -25,6 +25,27 @@ Floats even_lanes(Floats a, Floats b) {
   return _mm256_castpd_ps(_mm256_permute4x64_pd(pairs, 0xd8));
 }
 
+Floats load_fours(const float* from, std::int64_t step) {
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from)), _mm_loadu_ps(from + step),
+                              1);
+}
+
+void store_fours(float* to, std::int64_t step, Floats values) {
+  _mm_storeu_ps(to, _mm256_castps256_ps128(values));
+  _mm_storeu_ps(to + step, _mm256_extractf128_ps(values, 1));
+}
+
+void transpose_fours(Floats& a, Floats& b, Floats& c, Floats& d) {
+  const Floats ab_low = _mm256_unpacklo_ps(a, b);
+  const Floats ab_high = _mm256_unpackhi_ps(a, b);
+  const Floats cd_low = _mm256_unpacklo_ps(c, d);
+  const Floats cd_high = _mm256_unpackhi_ps(c, d);
+  a = _mm256_shuffle_ps(ab_low, cd_low, 0x44);
+  b = _mm256_shuffle_ps(ab_low, cd_low, 0xee);
+  c = _mm256_shuffle_ps(ab_high, cd_high, 0x44);
+  d = _mm256_shuffle_ps(ab_high, cd_high, 0xee);
+}
+
 #include "depthwise_loops.inc"
 
 #include "x86_64_end.inc"

@@ -23,6 +23,34 @@ Floats even_lanes(Floats a, Floats b) {
   return _mm512_permutex2var_ps(a, even, b);
 }
 
+Floats load_fours(const float* from, std::int64_t step) {
+  __m512 values = _mm512_castps128_ps512(_mm_loadu_ps(from));
+  values = _mm512_mask_broadcast_f32x4(values, 0x00f0, _mm_loadu_ps(from + step));
+  values = _mm512_mask_broadcast_f32x4(values, 0x0f00, _mm_loadu_ps(from + 2 * step));
+  return _mm512_mask_broadcast_f32x4(values, 0xf000, _mm_loadu_ps(from + 3 * step));
+}
+
+void store_fours(float* to, std::int64_t step, Floats values) {
+  _mm_storeu_ps(to, _mm512_maskz_extractf32x4_ps(0xf, values, 0));
+  _mm_storeu_ps(to + step, _mm512_maskz_extractf32x4_ps(0xf, values, 1));
+  _mm_storeu_ps(to + 2 * step, _mm512_maskz_extractf32x4_ps(0xf, values, 2));
+  _mm_storeu_ps(to + 3 * step, _mm512_maskz_extractf32x4_ps(0xf, values, 3));
+}
+
+// With a mask, since GCC's headers give the forms without one a value that it warns of.
+constexpr __mmask16 kAllLanes = 0xffff;
+
+void transpose_fours(Floats& a, Floats& b, Floats& c, Floats& d) {
+  const Floats ab_low = _mm512_maskz_unpacklo_ps(kAllLanes, a, b);
+  const Floats ab_high = _mm512_maskz_unpackhi_ps(kAllLanes, a, b);
+  const Floats cd_low = _mm512_maskz_unpacklo_ps(kAllLanes, c, d);
+  const Floats cd_high = _mm512_maskz_unpackhi_ps(kAllLanes, c, d);
+  a = _mm512_maskz_shuffle_ps(kAllLanes, ab_low, cd_low, 0x44);
+  b = _mm512_maskz_shuffle_ps(kAllLanes, ab_low, cd_low, 0xee);
+  c = _mm512_maskz_shuffle_ps(kAllLanes, ab_high, cd_high, 0x44);
+  d = _mm512_maskz_shuffle_ps(kAllLanes, ab_high, cd_high, 0xee);
+}
+
 #include "depthwise_loops.inc"
 
 #include "x86_64_end.inc"
