@@ -64,7 +64,7 @@ Strips random_strips(Random& random, std::int64_t step, std::int64_t rows) {
   for (std::int64_t s = 0; s < count; ++s) {
     const int taps = static_cast<int>(random.integer(1, cpu::kStripTaps));
     strips.list.push_back(
-        {random.integer(0, rows) * step + random.integer(0, 5), strips.taps, taps, 0});
+        {random.integer(0, rows) * step + random.integer(0, 5), strips.taps, taps, 0, 0});
     strips.taps += taps;
   }
   return strips;
@@ -106,7 +106,7 @@ TEST_P(CpuDepthwiseLoops, ConvolveRows) {
   }
 }
 
-// A row of places with a NaN wherever nothing may be read.
+// Rows of places with a NaN wherever nothing may be read. Each has one strip of its own length.
 TEST_P(CpuDepthwiseLoops, ConvolveSlabs) {
   Random random(12);
   SCOPED_TRACE(random.trace());
@@ -115,38 +115,53 @@ TEST_P(CpuDepthwiseLoops, ConvolveSlabs) {
     const int lanes = static_cast<int>(random.integer(1, kSlab));
     const std::int64_t channels = (slabs - 1) * kSlab + lanes;
     const std::int64_t stride = random.integer(1, 3);
-    const std::int64_t taps = random.integer(1, cpu::kStripTaps);
+    const int taps = static_cast<int>(random.integer(1, cpu::kStripTaps));
     const std::int64_t left = -random.integer(0, taps - 1);
     const std::int64_t reach = (taps - 1) * stride + 1;
     const std::int64_t needed = left + (places - 1) * stride + reach;
     const std::int64_t existing =
         std::max<std::int64_t>(1, needed - random.integer(0, taps - 1) * stride);
-    Numbers x = random_numbers(random, existing * channels);
     // What may be read of whole columns ends with x.
     const std::int64_t whole = existing - (slabs * kSlab - 1) / channels;
-    const std::int64_t margin = -left * channels;
-    x.insert(x.begin(), static_cast<std::size_t>(margin), std::numeric_limits<float>::quiet_NaN());
-    const DepthwiseStrip strip = {0, 0, static_cast<int>(taps), 0};
+    const std::int64_t count = random.integer(1, 3);
+    const std::int64_t step = (existing - left) * channels;
+    Numbers x(static_cast<std::size_t>(count * step), std::numeric_limits<float>::quiet_NaN());
+    for (std::int64_t i = 0; i < count * step; ++i) {
+      if (i % step >= -left * channels)
+        x[static_cast<std::size_t>(i)] = random.uniform_float(-1, 1);
+    }
+    const DepthwiseStrip strips[2] = {{0, 0, taps, 0, 0}, {0, 0, taps, 0, 0}};
+    std::vector<cpu::DepthwiseRow> rows;
+    for (std::int64_t row = 0; row < count; ++row)
+      rows.push_back({static_cast<int>(random.integer(0, 1)), static_cast<int>(row % 2)});
+    rows.front().count = 1;
     const Numbers weights = random_numbers(random, slabs * taps * kSlab);
     const Numbers start = random_numbers(random, slabs * kSlab);
-    Numbers y(static_cast<std::size_t>(places * channels + 1), kUnwritten);
-    loops_->convolve_slabs(x.data(),
-                           {&strip, 1, stride * channels, weights.data(), static_cast<int>(taps)},
-                           DepthwiseColumns{left, stride, reach, existing, whole}, places, slabs,
-                           lanes, {start.data(), false, y.data(), channels});
-    ASSERT_EQ(y.back(), kUnwritten);
-    for (std::int64_t place = 0; place < places; ++place) {
-      for (std::int64_t c = 0; c < channels; ++c) {
-        double expected = static_cast<double>(at(start, c));
-        for (std::int64_t t = 0; t < taps; ++t) {
-          const std::int64_t column = left + (place + t) * stride;
-          if (column < 0 || column >= existing) continue;
-          expected += static_cast<double>(at(weights, (c / kSlab * taps + t) * kSlab + c % kSlab)) *
-                      static_cast<double>(at(x, margin + column * channels + c));
-        }
-        ASSERT_NEAR(static_cast<double>(at(y, place * channels + c)), expected, 1e-5)
-            << places << " places, " << channels << " channels, " << place << " " << c;
+    const std::int64_t y_step = places * channels + 1;
+    Numbers y(static_cast<std::size_t>(count * y_step), kUnwritten);
+    loops_->convolve_slabs(x.data(), {strips, 2, stride * channels, weights.data(), taps},
+                           DepthwiseColumns{left, stride, reach, existing, whole, 1},
+                           {rows.data(), count, step, y_step, random.integer(1, 3)},
+                           {x.data(), stride, y.data()}, places, slabs, lanes,
+                           {start.data(), false, y.data(), channels});
+    for (std::int64_t i = 0; i < count * y_step; ++i) {
+      const std::int64_t row = i / y_step;
+      const std::int64_t place = i % y_step / channels;
+      const std::int64_t c = i % y_step % channels;
+      if (place == places) {
+        ASSERT_EQ(at(y, i), kUnwritten) << "written beside the outputs";
+        continue;
       }
+      double expected = static_cast<double>(at(start, c));
+      for (std::int64_t t = 0; t < taps; ++t) {
+        const std::int64_t column = left + (place + t) * stride;
+        if (column < 0 || column >= existing) continue;
+        if (rows[static_cast<std::size_t>(row)].count == 0) continue;
+        expected += static_cast<double>(at(weights, (c / kSlab * taps + t) * kSlab + c % kSlab)) *
+                    static_cast<double>(at(x, row * step + (column - left) * channels + c));
+      }
+      ASSERT_NEAR(static_cast<double>(at(y, i)), expected, 1e-5)
+          << places << " places, " << channels << " channels, " << row << " " << place << " " << c;
     }
   }
 }

@@ -11,7 +11,8 @@ namespace {
 constexpr float kZeros[kSlab] = {};
 
 /// Lines have zeros where there are no columns.
-constexpr DepthwiseColumns kEverywhere = {0, 0, 0, 1, 1};
+constexpr DepthwiseColumns kEverywhere = {0, 0, 0, 1, 1, 0};
+constexpr DepthwiseAhead kNothingAhead = {nullptr, 0, nullptr};
 
 /// Numbers of `places`, and of what loops read beyond the last one.
 std::size_t padded_size(std::int64_t places, std::int64_t row_places, int lanes) {
@@ -133,7 +134,7 @@ LineBuffers::LineBuffers(const DepthwiseLines& lines, int lanes)
                  [this](const TapPlace& tap) { return x_offset(tap); });
   for (const TapRun& strip : lines_.strips) {
     strips_.push_back({offsets_[static_cast<std::size_t>(strip.first)],
-                       static_cast<int>(strip.first), strip.taps, 0});
+                       static_cast<int>(strip.first), strip.taps, 0, 0});
   }
 }
 
@@ -240,9 +241,11 @@ void LineBuffers::convolve(std::int64_t first, std::int64_t rows, float* y,
     return loops.convolve(x, of, rows, lines_.shape.ow, {start_, false, y, step});
   }
   const DepthwiseStrips of = {strips_.data(), strips, kSlab, weights_.data(), taps};
+  const DepthwiseRow row = {0, strips};
   for (std::int64_t i = 0; i < rows; ++i) {
-    loops.convolve_slabs(x + i * lines_.row_places * kSlab, of, kEverywhere, lines_.shape.ow, 1,
-                         kSlab, {start_, false, y + i * step, kSlab});
+    loops.convolve_slabs(x + i * lines_.row_places * kSlab, of, kEverywhere, {&row, 1, 0, 0, 1},
+                         kNothingAhead, lines_.shape.ow, 1, kSlab,
+                         {start_, false, y + i * step, kSlab});
   }
 }
 
@@ -312,7 +315,7 @@ DepthwiseStrips LineBuffers::gradient_strips(std::int64_t phase) {
     if (last.phase != phase) continue;
     const std::int64_t place =
         (lines_.margin_rows - last.row) * gradient_places_ + (lines_.margin_columns - last.column);
-    gradient_strips_.push_back({place * lanes_, strip.first, strip.taps, 0});
+    gradient_strips_.push_back({place * lanes_, strip.first, strip.taps, 0, 0});
   }
   return {gradient_strips_.data(), static_cast<int>(gradient_strips_.size()),
           lanes_ == 1 ? gradient_places_ : kSlab, turned_weights_.data(),
@@ -340,9 +343,10 @@ void LineBuffers::convolve_gradients(bool accumulate) {
                      {kZeros, accumulate, to, lines_.row_places});
       continue;
     }
+    const DepthwiseRow row = {0, of.count};
     for (std::int64_t i = 0; i < lines_.phase_rows; ++i) {
       loops.convolve_slabs(gradients_.data() + i * gradient_places_ * kSlab, of, kEverywhere,
-                           lines_.row_places, 1, kSlab,
+                           {&row, 1, 0, 0, 1}, kNothingAhead, lines_.row_places, 1, kSlab,
                            {kZeros, accumulate, to + i * lines_.row_places * kSlab, kSlab});
     }
   }

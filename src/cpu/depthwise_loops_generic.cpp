@@ -10,7 +10,12 @@ Floats multiply_add(Floats a, Floats b, Floats c) {
   return a * b + c;
 }
 
-Floats load_first(const float* from, int lanes) {
+using Mask = int;
+Mask mask_of(int lanes) {
+  return lanes;
+}
+
+Floats load_masked(const float* from, Mask lanes) {
   Floats values = {};
   for (int lane = 0; lane < lanes; ++lane)
     values[lane] = from[lane];

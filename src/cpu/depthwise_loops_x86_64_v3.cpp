@@ -6,17 +6,18 @@
 
 #include "x86_64_v3_begin.inc"
 
-__m256i mask_of(int lanes) {
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+using Mask = Ints;
+Mask mask_of(int lanes) {
+  return lanes > Ints{0, 1, 2, 3, 4, 5, 6, 7};
 }
 
-Floats load_first(const float* from, int lanes) {
-  return _mm256_maskload_ps(from, mask_of(lanes));
+Floats load_masked(const float* from, const Mask& mask) {
+  return _mm256_maskload_ps(from, reinterpret_cast<__m256i>(mask));
 }
 
 void store_first(float* to, Floats values, int lanes) {
   if (lanes == kWidth) return store(to, values);
-  _mm256_maskstore_ps(to, mask_of(lanes), values);
+  _mm256_maskstore_ps(to, reinterpret_cast<__m256i>(mask_of(lanes)), values);
 }
 
 Floats even_lanes(Floats a, Floats b) {

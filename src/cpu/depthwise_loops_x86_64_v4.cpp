@@ -6,12 +6,13 @@
 
 #include "x86_64_v4_begin.inc"
 
-__mmask16 mask_of(int lanes) {
-  return static_cast<__mmask16>((1u << lanes) - 1u);
+using Mask = __mmask16;
+Mask mask_of(int lanes) {
+  return static_cast<Mask>((1u << lanes) - 1u);
 }
 
-Floats load_first(const float* from, int lanes) {
-  return _mm512_maskz_loadu_ps(mask_of(lanes), from);
+Floats load_masked(const float* from, Mask mask) {
+  return _mm512_maskz_loadu_ps(mask, from);
 }
 
 void store_first(float* to, Floats values, int lanes) {
