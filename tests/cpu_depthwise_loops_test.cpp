@@ -166,6 +166,45 @@ TEST_P(CpuDepthwiseLoops, ConvolveSlabs) {
   }
 }
 
+TEST_P(CpuDepthwiseLoops, ConvolveLines) {
+  Random random(17);
+  SCOPED_TRACE(random.trace());
+  for (std::int64_t places = 1; places < 50; ++places) {
+    const std::int64_t count = random.integer(1, 3);
+    const std::int64_t row_places = places + random.integer(0, 5);
+    const bool accumulate = random.chance(0.3);
+    const Strips strips = random_strips(random, row_places * kSlab, 2);
+    const Numbers x =
+        random_numbers(random, (count + 3) * row_places * kSlab + 16 * cpu::kDepthwiseRoom);
+    const Numbers weights = random_numbers(random, (strips.taps + 1) * kSlab);
+    const Numbers start = random_numbers(random, kSlab);
+    const Numbers before = random_numbers(random, count * (places + 1) * kSlab);
+    Numbers y = before;
+    loops_->convolve_lines(x.data(),
+                           {strips.list.data(), static_cast<int>(strips.list.size()), kSlab,
+                            weights.data(), strips.taps},
+                           {count, places, row_places * kSlab, (places + 1) * kSlab},
+                           {start.data(), accumulate, y.data(), kSlab});
+    for (std::int64_t i = 0; i < static_cast<std::int64_t>(y.size()); ++i) {
+      const std::int64_t row = i / kSlab / (places + 1);
+      const std::int64_t place = i / kSlab % (places + 1);
+      if (place == places) {
+        ASSERT_EQ(at(y, i), at(before, i)) << "written beside the outputs";
+        continue;
+      }
+      double expected = static_cast<double>(accumulate ? at(before, i) : at(start, i % kSlab));
+      for (const DepthwiseStrip& strip : strips.list) {
+        for (int t = 0; t < strip.taps; ++t) {
+          expected += static_cast<double>(at(weights, (strip.first + t) * kSlab + i % kSlab)) *
+                      static_cast<double>(
+                          at(x, strip.offset + (row * row_places + place + t) * kSlab + i % kSlab));
+        }
+      }
+      ASSERT_NEAR(static_cast<double>(at(y, i)), expected, 1e-5) << places << " " << i;
+    }
+  }
+}
+
 TEST_P(CpuDepthwiseLoops, Correlate) {
   Random random(13);
   SCOPED_TRACE(random.trace());

@@ -10,10 +10,6 @@ namespace {
 
 constexpr float kZeros[kSlab] = {};
 
-/// Lines have zeros where there are no columns.
-constexpr DepthwiseColumns kEverywhere = {0, 0, 0, 1, 1, 0};
-constexpr DepthwiseAhead kNothingAhead = {nullptr, 0, nullptr};
-
 /// Numbers of `places`, and of what loops read beyond the last one.
 std::size_t padded_size(std::int64_t places, std::int64_t row_places, int lanes) {
   return static_cast<std::size_t>((places + kStripOutputs * row_places + kDepthwiseRoom) * lanes);
@@ -241,12 +237,8 @@ void LineBuffers::convolve(std::int64_t first, std::int64_t rows, float* y,
     return loops.convolve(x, of, rows, lines_.shape.ow, {start_, false, y, step});
   }
   const DepthwiseStrips of = {strips_.data(), strips, kSlab, weights_.data(), taps};
-  const DepthwiseRow row = {0, strips};
-  for (std::int64_t i = 0; i < rows; ++i) {
-    loops.convolve_slabs(x + i * lines_.row_places * kSlab, of, kEverywhere, {&row, 1, 0, 0, 1},
-                         kNothingAhead, lines_.shape.ow, 1, kSlab,
-                         {start_, false, y + i * step, kSlab});
-  }
+  loops.convolve_lines(x, of, {rows, lines_.shape.ow, lines_.row_places * kSlab, step},
+                       {start_, false, y, kSlab});
 }
 
 void LineBuffers::add_up(const float* numbers, std::int64_t places, double* sums) const {
@@ -343,12 +335,10 @@ void LineBuffers::convolve_gradients(bool accumulate) {
                      {kZeros, accumulate, to, lines_.row_places});
       continue;
     }
-    const DepthwiseRow row = {0, of.count};
-    for (std::int64_t i = 0; i < lines_.phase_rows; ++i) {
-      loops.convolve_slabs(gradients_.data() + i * gradient_places_ * kSlab, of, kEverywhere,
-                           {&row, 1, 0, 0, 1}, kNothingAhead, lines_.row_places, 1, kSlab,
-                           {kZeros, accumulate, to + i * lines_.row_places * kSlab, kSlab});
-    }
+    loops.convolve_lines(
+        gradients_.data(), of,
+        {lines_.phase_rows, lines_.row_places, gradient_places_ * kSlab, lines_.row_places * kSlab},
+        {kZeros, accumulate, to, kSlab});
   }
 }
 

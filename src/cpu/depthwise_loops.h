@@ -70,6 +70,12 @@ struct DepthwiseRows {
   std::int64_t slabs_at_once;  ///< whose numbers stay in the cache from row to row
 };
 
+/// Rows of places of a slab.
+struct SlabRows {
+  std::int64_t count, places;
+  std::int64_t step, y_step;  ///< of x and y from one to the next, in numbers
+};
+
 /// What is asked for in the order of memory while rows are computed: numbers of x that are read
 /// next, `ratio` for each output, and places where outputs go next; null where there is nothing to
 /// ask for.
@@ -127,6 +133,11 @@ struct DepthwiseLoops {
                          const DepthwiseColumns& columns, const DepthwiseRows& rows,
                          const DepthwiseAhead& ahead, std::int64_t places, std::int64_t slabs,
                          int lanes, const DepthwiseSums& sums);
+
+  /// The same for one slab of lines, which have all columns and channels and may be read beyond the
+  /// last place.
+  void (*convolve_lines)(const float* x, const DepthwiseStrips& strips, const SlabRows& rows,
+                         const DepthwiseSums& sums);
 
   /// sums[tap] += sum over the places of g[place] * x[offset + place], of lines that hold a whole
   /// image, row after row: a place is one number (nchw) or a slab (nhwc); g is 0 beyond the last
