@@ -1,3 +1,23 @@
+// NMS of few images of up to 1024 candidates, in sorted order in memory: a block a tile of 64
+// boxes, so that several multiprocessors share an image and still hardly any pair is tested in
+// vain.
+//
+// Floor      pairs: as in nms_block_kernel.cuh.
+// This       a tile meets what earlier tiles have kept, tile after tile as they publish it, and
+// then
+//            settles itself. What it keeps is 64 flags, published as two words of 32 flags and a
+//            mark that they are there; nothing else is handed on, since an earlier launch has left
+//            all boxes in memory. docs/performance.md has the counts.
+//
+// Blocks take tiles by ticket, the first tiles of all images first: a block waits only for tiles of
+// lower tickets, whose blocks have been started, whatever the order in which a device starts them.
+// The time that a word takes from one multiprocessor to the next is in no model here.
+//
+// Boxes of which few suppress each other meet a half of an earlier tile a warp, and the warps tell
+// each other now and then which boxes are left. Otherwise a thread goes through the kept boxes one
+// by one until one suppresses its own. How many pairs suppress is known from the first tile and
+// from what the tile has met. Where hardly any do, the last tiles before a tile and its own pairs
+// are tested before it waits for them, so that little is left to do once they are known.
 #pragma once
 
 #include "device/handover.cuh"
@@ -68,8 +88,8 @@ struct ChainProgress {
   int met;   ///< pairs of them and boxes of the tile that were left
   int hits;  ///< such pairs that suppressed
 
-  /// Whether, if as few pairs suppress as up to now, 16 times the hits that `columns` kept boxes
-  /// score would be fewer than the boxes left. Warps may then share those columns: what a box
+  /// Whether `columns` kept boxes would hit at most a 16th of the boxes left, if as few pairs
+  /// suppress as up to now and half a one more. Warps may then share those columns: what a box
   /// meets in vain, as another warp has seen it suppressed, is half of them, a 32nd of all pairs.
   __device__ bool expects_few_hits(int columns) const {
     return 8 * columns * (2 * hits + 1) <= met;
@@ -261,6 +281,7 @@ __device__ __forceinline__ TileMask settle_tile(const NmsArguments& arguments, c
   return {__ballot_sync(kFullWarp, alive[0]), __ballot_sync(kFullWarp, alive[1])};
 }
 
+/// Greedy suppression of all images, in one launch with a block a tile.
 template <bool kClassAware, NmsTest kTest>
 __global__ void __launch_bounds__(kNmsChainThreads, 4)
     nms_chain_kernel(const NmsArguments arguments, const NmsWorkspace workspace,

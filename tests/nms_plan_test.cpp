@@ -26,6 +26,10 @@ NmsPlan plan_of(const NmsShape& shape, NmsOrdering ordering = NmsOrdering::autom
   return plan;
 }
 
+bool ranks_in_a_chain(const NmsPlan& plan) {
+  return plan.path == NmsPath::chain && plan.ranks && !plan.select;
+}
+
 bool ranks_in_panels(const NmsPlan& plan) {
   return plan.path == NmsPath::panels && plan.ranks && !plan.select;
 }
@@ -41,8 +45,8 @@ TEST(NmsPlan, AWarpOrABlockForSmallImages) {
 
 TEST(NmsPlan, FewImagesShareTheDevice) {
   for (const std::int64_t n : {kNmsFewElements + 1, kNmsBlockBoxes}) {
-    EXPECT_TRUE(ranks_in_panels(plan_of(shape_of(1, n))));
-    EXPECT_TRUE(ranks_in_panels(plan_of(shape_of(kNmsFewImages, n))));
+    EXPECT_TRUE(ranks_in_a_chain(plan_of(shape_of(1, n))));
+    EXPECT_TRUE(ranks_in_a_chain(plan_of(shape_of(kNmsFewImages, n))));
     EXPECT_EQ(plan_of(shape_of(kNmsFewImages + 1, n)).path, NmsPath::block);
   }
 }
@@ -53,7 +57,7 @@ TEST(NmsPlan, RanksWhereThePairsAreFew) {
   EXPECT_TRUE(ranks_in_panels(plan_of(shape_of(8, 4096))));
   EXPECT_FALSE(plan_of(shape_of(9, 4096)).ranks);
   // The best 1000 of many are ranked as well, and of more they are selected.
-  EXPECT_TRUE(ranks_in_panels(plan_of(shape_of(1, 8400, 1000))));
+  EXPECT_TRUE(ranks_in_a_chain(plan_of(shape_of(1, 8400, 1000))));
   const NmsPlan selecting = plan_of(shape_of(2, 8400, 1000));
   EXPECT_EQ(selecting.path, NmsPath::block);
   EXPECT_TRUE(selecting.select);
@@ -72,7 +76,7 @@ TEST(NmsPlan, TasksAreSmallWhereThereAreFew) {
 TEST(NmsPlan, TestsHaveTheirWay) {
   EXPECT_EQ(plan_of(shape_of(1, 1000), NmsOrdering::sorting).path, NmsPath::block);
   EXPECT_TRUE(plan_of(shape_of(1, 4096), NmsOrdering::sorting).sorts());
-  EXPECT_TRUE(ranks_in_panels(plan_of(shape_of(40, 100), NmsOrdering::ranking)));
+  EXPECT_TRUE(ranks_in_a_chain(plan_of(shape_of(40, 100), NmsOrdering::ranking)));
   EXPECT_TRUE(ranks_in_panels(plan_of(shape_of(1, 20000), NmsOrdering::ranking)));
 }
 
