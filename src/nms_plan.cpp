@@ -133,7 +133,7 @@ void lay_out(NmsPlan* plan) {
       add(panels && shape.method == NmsMethod::weighted, total, sizeof(std::uint32_t));
   plan->kept = add(chain || panels || large_soft, total, sizeof(std::uint32_t));
   plan->tile_words = add(chain, shape.batch * plan->chain_tiles, 2 * sizeof(std::uint64_t));
-  plan->tickets = add(chain, 1, sizeof(std::uint32_t));
+  plan->tickets = add(chain, std::min<std::int64_t>(shape.batch, 1), sizeof(std::uint32_t));
   plan->removed = add(panels, shape.batch * plan->removed_words, sizeof(std::uint32_t));
   plan->mask = add(panels, shape.batch * plan->panel_tiles, kNmsTile * sizeof(std::uint64_t));
   plan->mask_rows = add(panels, shape.batch * plan->panel_tiles, sizeof(std::uint64_t));
