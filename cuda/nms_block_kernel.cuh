@@ -251,7 +251,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
         }
         if (lane == 0) {
           const int total = count + (last_run == 0 ? kept_before : 0);
-          kept_runs[warp] = {begin, begin + count, total, total >= limit, 8 * count >= 7 * left};
+          kept_runs[warp] = {begin, begin + count, total, total >= limit, 16 * count >= 15 * left};
         }
       }
     }
@@ -276,7 +276,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
     if (!runs.whole) continue;
     left = __popc(__ballot_sync(kFullWarp, alive[0])) + __popc(__ballot_sync(kFullWarp, alive[1]));
     if (pairs_known || one_row) continue;
-    if (!kClassAware && others.dense && 8 * left >= 7 * kTile &&
+    if (!kClassAware && others.dense && 16 * left >= 15 * kTile &&
         step / 4 >= (first_run_step - 1) / 4) {
       // Not long before they are needed, and for four tiles at a time: an SM has four schedulers.
       const TileMask flags = overlapping_boxes<kTest>(arguments, box, alive, tile_boxes);
