@@ -88,7 +88,7 @@ __device__ __forceinline__ TileMask overlapping_boxes(const NmsArguments& argume
     }
 #pragma unroll 2
     for (int i = 0; i < kWarpSize; i += kSharedBoxGroup) {
-      float left;
+      float left = INFINITY;
       least_share_left<1>(box + 1, tile.corners + i, tile.shares[i / kSharedBoxGroup], &left);
       least[1] = fminf(least[1], left);
     }
