@@ -75,6 +75,35 @@ TEST_P(CpuDepthwiseConv, GradientsMatchTheReference) {
   }
 }
 
+// Planes of nchw that are turned into slabs, and those beside them that are not: every width, all
+// channels of a slab or some, strides, and outputs that are finished in every way.
+TEST(CpuDepthwiseConvNarrow, MatchesTheReference) {
+  Random random(58);
+  SCOPED_TRACE(random.trace());
+  for (std::int64_t w = 1; w <= 40; ++w) {
+    DepthwiseSizes sizes;
+    sizes.n = random.integer(1, 3);
+    sizes.c = random.chance(0.5) ? 32 : random.integer(48, 65);
+    sizes.h = random.integer(1, 24);
+    sizes.w = w;
+    sizes.kernel_h = random.integer(1, 7);
+    sizes.kernel_w = random.integer(1, 9);
+    sizes.multiplier = random.chance(0.8) ? 1 : 2;
+    DepthwiseConvOptions options;
+    options.stride_h = random.integer(1, 3);
+    options.stride_w = random.chance(0.7) ? options.stride_h : random.integer(1, 3);
+    options.dilation_h = options.dilation_w = random.chance(0.7) ? 1 : 2;
+    options.activation = random.pick(kActivations);
+    DepthwiseProblem problem =
+        random_problem(random, DataType::float32, with_same_padding(options, sizes), sizes,
+                       random.chance(0.7), random.chance(0.3));
+    const DepthwiseOutputs outputs = {true, random.chance(0.3), random.chance(0.3)};
+    expect_near(cpu_result(problem, outputs), problem, outputs);
+    add_gradient(random, problem, random.chance(0.5));
+    expect_near(cpu_gradients(problem), problem);
+  }
+}
+
 // Bands of output rows, whose lines start anywhere in the image and end beyond it.
 TEST(CpuDepthwiseConvBands, MatchTheReference) {
   Random random(57);
@@ -136,27 +165,30 @@ TEST(CpuDepthwiseConvThreads, SameBitsForAnyNumber) {
   Random random(53);
   SCOPED_TRACE(random.trace());
   for (const ImageLayout layout : {ImageLayout::nchw, ImageLayout::nhwc}) {
-    DepthwiseSizes sizes;
-    sizes.n = 2;
-    sizes.c = 70;
-    sizes.h = sizes.w = 13;
-    DepthwiseConvOptions options;
-    options.layout = layout;
-    options.activation = Activation::silu;
-    DepthwiseProblem problem =
-        random_problem(random, DataType::float32, with_same_padding(options, sizes), sizes);
-    add_gradient(random, problem);
-    const DepthwiseOutputs outputs = {true, true, true};
-    const DepthwiseResult result = cpu_result(problem, outputs, 1);
-    const DepthwiseGradients gradients = cpu_gradients(problem, {}, 1);
-    for (const int threads : {2, 3, 7}) {
-      const DepthwiseResult other = cpu_result(problem, outputs, threads);
-      EXPECT_TRUE(same_bits(other.y, result.y)) << threads;
-      EXPECT_TRUE(same_bits(other.pool, result.pool)) << threads;
-      const DepthwiseGradients other_gradients = cpu_gradients(problem, {}, threads);
-      EXPECT_TRUE(same_bits(other_gradients.grad_x, gradients.grad_x)) << threads;
-      EXPECT_TRUE(same_bits(other_gradients.grad_weight, gradients.grad_weight)) << threads;
-      EXPECT_TRUE(same_bits(other_gradients.grad_bias, gradients.grad_bias)) << threads;
+    for (const std::int64_t w : {11, 13}) {
+      DepthwiseSizes sizes;
+      sizes.n = 2;
+      sizes.c = 70;
+      sizes.h = 13;
+      sizes.w = w;  // of nchw the narrower is turned into slabs
+      DepthwiseConvOptions options;
+      options.layout = layout;
+      options.activation = Activation::silu;
+      DepthwiseProblem problem =
+          random_problem(random, DataType::float32, with_same_padding(options, sizes), sizes);
+      add_gradient(random, problem);
+      const DepthwiseOutputs outputs = {true, true, true};
+      const DepthwiseResult result = cpu_result(problem, outputs, 1);
+      const DepthwiseGradients gradients = cpu_gradients(problem, {}, 1);
+      for (const int threads : {2, 3, 7}) {
+        const DepthwiseResult other = cpu_result(problem, outputs, threads);
+        EXPECT_TRUE(same_bits(other.y, result.y)) << threads;
+        EXPECT_TRUE(same_bits(other.pool, result.pool)) << threads;
+        const DepthwiseGradients other_gradients = cpu_gradients(problem, {}, threads);
+        EXPECT_TRUE(same_bits(other_gradients.grad_x, gradients.grad_x)) << threads;
+        EXPECT_TRUE(same_bits(other_gradients.grad_weight, gradients.grad_weight)) << threads;
+        EXPECT_TRUE(same_bits(other_gradients.grad_bias, gradients.grad_bias)) << threads;
+      }
     }
   }
 }

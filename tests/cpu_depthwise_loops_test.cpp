@@ -64,7 +64,7 @@ Strips random_strips(Random& random, std::int64_t step, std::int64_t rows) {
   for (std::int64_t s = 0; s < count; ++s) {
     const int taps = static_cast<int>(random.integer(1, cpu::kStripTaps));
     strips.list.push_back(
-        {random.integer(0, rows) * step + random.integer(0, 5), strips.taps, taps, 0});
+        {random.integer(0, rows) * step + random.integer(0, 5), strips.taps, taps, 0, 0});
     strips.taps += taps;
   }
   return strips;
@@ -106,7 +106,7 @@ TEST_P(CpuDepthwiseLoops, ConvolveRows) {
   }
 }
 
-// A row of places with a NaN wherever nothing may be read.
+// Rows of places with a NaN wherever nothing may be read. Each has one strip of its own length.
 TEST_P(CpuDepthwiseLoops, ConvolveSlabs) {
   Random random(12);
   SCOPED_TRACE(random.trace());
@@ -115,38 +115,92 @@ TEST_P(CpuDepthwiseLoops, ConvolveSlabs) {
     const int lanes = static_cast<int>(random.integer(1, kSlab));
     const std::int64_t channels = (slabs - 1) * kSlab + lanes;
     const std::int64_t stride = random.integer(1, 3);
-    const std::int64_t taps = random.integer(1, cpu::kStripTaps);
+    const int taps = static_cast<int>(random.integer(1, cpu::kStripTaps));
     const std::int64_t left = -random.integer(0, taps - 1);
     const std::int64_t reach = (taps - 1) * stride + 1;
     const std::int64_t needed = left + (places - 1) * stride + reach;
     const std::int64_t existing =
         std::max<std::int64_t>(1, needed - random.integer(0, taps - 1) * stride);
-    Numbers x = random_numbers(random, existing * channels);
     // What may be read of whole columns ends with x.
     const std::int64_t whole = existing - (slabs * kSlab - 1) / channels;
-    const std::int64_t margin = -left * channels;
-    x.insert(x.begin(), static_cast<std::size_t>(margin), std::numeric_limits<float>::quiet_NaN());
-    const DepthwiseStrip strip = {0, 0, static_cast<int>(taps), 0};
+    const std::int64_t count = random.integer(1, 3);
+    const std::int64_t step = (existing - left) * channels;
+    Numbers x(static_cast<std::size_t>(count * step), std::numeric_limits<float>::quiet_NaN());
+    for (std::int64_t i = 0; i < count * step; ++i) {
+      if (i % step >= -left * channels)
+        x[static_cast<std::size_t>(i)] = random.uniform_float(-1, 1);
+    }
+    const DepthwiseStrip strips[2] = {{0, 0, taps, 0, 0}, {0, 0, taps, 0, 0}};
+    std::vector<cpu::DepthwiseRow> rows;
+    for (std::int64_t row = 0; row < count; ++row)
+      rows.push_back({static_cast<int>(random.integer(0, 1)), static_cast<int>(row % 2)});
+    rows.front().count = 1;
     const Numbers weights = random_numbers(random, slabs * taps * kSlab);
     const Numbers start = random_numbers(random, slabs * kSlab);
-    Numbers y(static_cast<std::size_t>(places * channels + 1), kUnwritten);
-    loops_->convolve_slabs(x.data(),
-                           {&strip, 1, stride * channels, weights.data(), static_cast<int>(taps)},
-                           DepthwiseColumns{left, stride, reach, existing, whole}, places, slabs,
-                           lanes, {start.data(), false, y.data(), channels});
-    ASSERT_EQ(y.back(), kUnwritten);
-    for (std::int64_t place = 0; place < places; ++place) {
-      for (std::int64_t c = 0; c < channels; ++c) {
-        double expected = static_cast<double>(at(start, c));
-        for (std::int64_t t = 0; t < taps; ++t) {
-          const std::int64_t column = left + (place + t) * stride;
-          if (column < 0 || column >= existing) continue;
-          expected += static_cast<double>(at(weights, (c / kSlab * taps + t) * kSlab + c % kSlab)) *
-                      static_cast<double>(at(x, margin + column * channels + c));
-        }
-        ASSERT_NEAR(static_cast<double>(at(y, place * channels + c)), expected, 1e-5)
-            << places << " places, " << channels << " channels, " << place << " " << c;
+    const std::int64_t y_step = places * channels + 1;
+    Numbers y(static_cast<std::size_t>(count * y_step), kUnwritten);
+    loops_->convolve_slabs(x.data(), {strips, 2, stride * channels, weights.data(), taps},
+                           DepthwiseColumns{left, stride, reach, existing, whole, 1},
+                           {rows.data(), count, step, y_step, random.integer(1, 3)},
+                           {x.data(), stride, y.data()}, places, slabs, lanes,
+                           {start.data(), false, y.data(), channels});
+    for (std::int64_t i = 0; i < count * y_step; ++i) {
+      const std::int64_t row = i / y_step;
+      const std::int64_t place = i % y_step / channels;
+      const std::int64_t c = i % y_step % channels;
+      if (place == places) {
+        ASSERT_EQ(at(y, i), kUnwritten) << "written beside the outputs";
+        continue;
       }
+      double expected = static_cast<double>(at(start, c));
+      for (std::int64_t t = 0; t < taps; ++t) {
+        const std::int64_t column = left + (place + t) * stride;
+        if (column < 0 || column >= existing) continue;
+        if (rows[static_cast<std::size_t>(row)].count == 0) continue;
+        expected += static_cast<double>(at(weights, (c / kSlab * taps + t) * kSlab + c % kSlab)) *
+                    static_cast<double>(at(x, row * step + (column - left) * channels + c));
+      }
+      ASSERT_NEAR(static_cast<double>(at(y, i)), expected, 1e-5)
+          << places << " places, " << channels << " channels, " << row << " " << place << " " << c;
+    }
+  }
+}
+
+TEST_P(CpuDepthwiseLoops, ConvolveLines) {
+  Random random(17);
+  SCOPED_TRACE(random.trace());
+  for (std::int64_t places = 1; places < 50; ++places) {
+    const std::int64_t count = random.integer(1, 3);
+    const std::int64_t row_places = places + random.integer(0, 5);
+    const bool accumulate = random.chance(0.3);
+    const Strips strips = random_strips(random, row_places * kSlab, 2);
+    const Numbers x =
+        random_numbers(random, (count + 3) * row_places * kSlab + 16 * cpu::kDepthwiseRoom);
+    const Numbers weights = random_numbers(random, (strips.taps + 1) * kSlab);
+    const Numbers start = random_numbers(random, kSlab);
+    const Numbers before = random_numbers(random, count * (places + 1) * kSlab);
+    Numbers y = before;
+    loops_->convolve_lines(x.data(),
+                           {strips.list.data(), static_cast<int>(strips.list.size()), kSlab,
+                            weights.data(), strips.taps},
+                           {count, places, row_places * kSlab, (places + 1) * kSlab},
+                           {start.data(), accumulate, y.data(), kSlab});
+    for (std::int64_t i = 0; i < static_cast<std::int64_t>(y.size()); ++i) {
+      const std::int64_t row = i / kSlab / (places + 1);
+      const std::int64_t place = i / kSlab % (places + 1);
+      if (place == places) {
+        ASSERT_EQ(at(y, i), at(before, i)) << "written beside the outputs";
+        continue;
+      }
+      double expected = static_cast<double>(accumulate ? at(before, i) : at(start, i % kSlab));
+      for (const DepthwiseStrip& strip : strips.list) {
+        for (int t = 0; t < strip.taps; ++t) {
+          expected += static_cast<double>(at(weights, (strip.first + t) * kSlab + i % kSlab)) *
+                      static_cast<double>(
+                          at(x, strip.offset + (row * row_places + place + t) * kSlab + i % kSlab));
+        }
+      }
+      ASSERT_NEAR(static_cast<double>(at(y, i)), expected, 1e-5) << places << " " << i;
     }
   }
 }
@@ -175,6 +229,49 @@ TEST_P(CpuDepthwiseLoops, Correlate) {
           }
           ASSERT_NEAR(sums[static_cast<std::size_t>(t * lanes + k)], expected, 2e-3);
         }
+      }
+    }
+  }
+}
+
+TEST_P(CpuDepthwiseLoops, AddUp) {
+  Random random(15);
+  SCOPED_TRACE(random.trace());
+  for (const int lanes : {1, kSlab}) {
+    for (const std::int64_t places : {0, 1, 3, 16, 100, 40000}) {
+      const Numbers g = random_numbers(random, places * lanes);
+      std::vector<double> sums(static_cast<std::size_t>(lanes), 0.5);
+      (lanes == 1 ? loops_->add_up : loops_->add_up_slab)(g.data(), places, sums.data());
+      for (int k = 0; k < lanes; ++k) {
+        double expected = 0.5;
+        for (std::int64_t i = k; i < places * lanes; i += lanes)
+          expected += static_cast<double>(at(g, i));
+        ASSERT_NEAR(sums[static_cast<std::size_t>(k)], expected, 2e-3) << places;
+      }
+    }
+  }
+}
+
+// Rows that end with the last column, as planes of a tensor do.
+TEST_P(CpuDepthwiseLoops, InterleaveAndSeparate) {
+  Random random(16);
+  SCOPED_TRACE(random.trace());
+  for (std::int64_t columns = 1; columns < 40; ++columns) {
+    for (int count = 1; count <= kSlab; ++count) {
+      const std::int64_t step = columns + random.integer(0, 3);
+      const Numbers rows = random_numbers(random, (count - 1) * step + columns);
+      Numbers slab(static_cast<std::size_t>(columns * kSlab + 1), kUnwritten);
+      loops_->interleave(rows.data(), {step, count, columns}, slab.data());
+      ASSERT_EQ(slab.back(), kUnwritten);
+      for (std::int64_t i = 0; i < columns * kSlab; ++i) {
+        const float expected = i % kSlab < count ? at(rows, i % kSlab * step + i / kSlab) : 0.0f;
+        ASSERT_EQ(at(slab, i), expected) << columns << " " << count << " " << i;
+      }
+      Numbers back(rows.size(), kUnwritten);
+      loops_->separate(slab.data(), {step, count, columns}, back.data());
+      for (std::int64_t i = 0; i < static_cast<std::int64_t>(rows.size()); ++i) {
+        ASSERT_EQ(at(back, i), i % step < columns ? at(rows, i) : kUnwritten)
+            << columns << " " << count << " " << i;
       }
     }
   }

@@ -49,15 +49,17 @@ class Bands {
       if (groups_.lanes() == 1 && epilogue_.in_place()) {
         const std::int64_t first = reference::index_of_y(shape_)(b, group.first, begin, 0);
         float* const y = output_.y.data_as<float>() + first;
-        buffers_.convolve(rows, y, shape_.ow);
+        buffers_.convolve(0, rows, y, shape_.ow);
         epilogue_.run_in_place(first, rows * shape_.ow);
-        if (output_.pool.present()) add_row(y, rows * shape_.ow, 1, sums);
+        if (output_.pool.present()) buffers_.add_up(y, rows * shape_.ow, sums);
       } else {
-        buffers_.convolve(rows, buffers_.output_row(0), buffers_.output_step());
+        // Rows of slabs are finished one by one, while they are in the first-level cache.
+        const std::int64_t at_once = groups_.lanes() == 1 ? rows : 1;
         for (std::int64_t i = 0; i < rows; ++i) {
-          float* const row = buffers_.output_row(i);
+          float* const row = buffers_.output_row(i % at_once);
+          if (i % at_once == 0) buffers_.convolve(i, at_once, row, buffers_.output_step());
           epilogue_.run(row, b, group, begin + i);
-          if (output_.pool.present()) add_row(row, shape_.ow, group.lanes, sums);
+          if (output_.pool.present()) buffers_.add_up(row, shape_.ow, sums);
         }
       }
       if (output_.pool.present()) store_means(b, group, sums);
@@ -97,13 +99,14 @@ Status depthwise_conv(const DepthwiseConvShape& shape, const DepthwiseConvOption
   const ChannelGroups groups(shape);
   const std::int64_t rows = band_rows(shape, output.pool.present(), groups.lanes());
   const std::int64_t bands = (shape.oh + rows - 1) / rows;
-  const DepthwiseLines lines(shape, rows);
+  const DepthwiseLines lines(shape, groups.lanes(), rows);
   const std::int64_t items = shape.n * bands * groups.count();
   const auto run_items = [&](std::int64_t begin, std::int64_t end) {
     Bands of_stretch(shape, options, input, output, lines, groups);
     for (std::int64_t item = begin; item < end; ++item) {
-      const std::int64_t band = item / groups.count();
-      of_stretch.run(band / bands, item % groups.count(), band % bands * rows);
+      // A group goes through all images, since its weights are put in order first.
+      const std::int64_t band = item % (shape.n * bands);
+      of_stretch.run(band / bands, item / (shape.n * bands), band % bands * rows);
     }
   };
   parallel_for(threads, items, stretch_of(items, threads), run_items);

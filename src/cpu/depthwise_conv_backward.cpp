@@ -44,7 +44,7 @@ class GroupGradients {
         const ChannelGroup group = groups_.of_y(number, static_cast<std::int64_t>(copy));
         buffers_.load_weights(input_.weight, recomputes_ ? input_.bias : Tensor(), group);
         if (recomputes_) {
-          buffers_.convolve(shape_.oh, buffers_.output_row(0), buffers_.output_step());
+          buffers_.convolve(0, shape_.oh, buffers_.output_row(0), buffers_.output_step());
         }
         load_gradients(b, group, bias_sums_.data() + copy * lanes);
         if (output_.grad_weight.present()) {
@@ -87,8 +87,9 @@ class GroupGradients {
                                       static_cast<double>(gradient_[static_cast<std::size_t>(k)]));
         }
       }
-      if (output_.grad_bias.present()) add_row(row, shape_.ow, group.lanes, bias_sums);
     }
+    if (output_.grad_bias.present())
+      buffers_.add_up(buffers_.output_row(0), buffers_.output_places(), bias_sums);
   }
 
   void store_sums(const ChannelGroup& group, const double* weight_sums,
@@ -129,8 +130,8 @@ Status depthwise_conv_backward(const DepthwiseConvShape& shape, const DepthwiseC
                                const DepthwiseConvBackwardInput& input,
                                const DepthwiseConvBackwardOutput& output, int threads) {
   if (!suits_lines(shape)) return reference::depthwise_conv_backward(options, input, output);
-  const DepthwiseLines lines(shape, shape.oh);
   const ChannelGroups groups(shape);
+  const DepthwiseLines lines(shape, groups.lanes(), shape.oh);
   parallel_for(threads, groups.count(), stretch_of(groups.count(), threads),
                [&](std::int64_t begin, std::int64_t end) {
                  GroupGradients gradients(shape, options, input, output, lines, groups);

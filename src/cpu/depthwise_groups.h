@@ -8,12 +8,23 @@
 
 namespace cudet::cpu {
 
+/// True where the channels of a slab are computed side by side: in nhwc, where they lie so, and in
+/// nchw where that is worth turning planes that fit in the second-level cache: with strides, and
+/// with rows that leave a quarter of a vector's lanes without a column.
+inline bool suits_slabs(const DepthwiseConvShape& shape) {
+  if (shape.layout == ImageLayout::nhwc) return true;
+  constexpr std::int64_t kMostPlaces = 1 << 14;
+  const bool strided = shape.stride_h > 1 || shape.stride_w > 1;
+  const std::int64_t lanes = (shape.ow + kSlab - 1) / kSlab * kSlab;
+  return shape.type == DataType::float32 && (shape.c % kSlab == 0 || shape.c >= 3 * kSlab) &&
+         shape.w <= kMostPlaces / std::max<std::int64_t>(shape.h, 1) &&
+         (strided || 4 * shape.ow <= 3 * lanes);
+}
+
 class ChannelGroups {
  public:
   explicit ChannelGroups(const DepthwiseConvShape& shape)
-      : channels_(shape.c),
-        multiplier_(shape.multiplier),
-        lanes_(shape.layout == ImageLayout::nchw ? 1 : kSlab) {}
+      : channels_(shape.c), multiplier_(shape.multiplier), lanes_(suits_slabs(shape) ? kSlab : 1) {}
 
   int lanes() const { return lanes_; }
   std::int64_t count() const { return (channels_ + lanes_ - 1) / lanes_; }
@@ -42,14 +53,6 @@ class ChannelGroups {
 /// end together.
 inline std::int64_t stretch_of(std::int64_t items, int threads) {
   return std::max<std::int64_t>(1, items / (8 * static_cast<std::int64_t>(threads)));
-}
-
-/// sums[lane] += the numbers of the lane in a row of `columns` places.
-inline void add_row(const float* row, std::int64_t columns, int lanes, double* sums) {
-  for (std::int64_t j = 0; j < columns; ++j) {
-    for (int k = 0; k < lanes; ++k)
-      sums[k] += static_cast<double>(row[j * lanes + k]);
-  }
 }
 
 }  // namespace cudet::cpu

@@ -9,8 +9,8 @@
 
 namespace cudet::cpu {
 
-/// Channels first, first + step, ... that are computed together: one (nchw), or a slab (nhwc) that
-/// may have fewer than kSlab.
+/// Channels first, first + step, ... that are computed together: one, or a slab that may have fewer
+/// than kSlab. In nchw slabs are of float32 alone.
 struct ChannelGroup {
   std::int64_t first;
   std::int64_t step;

@@ -10,9 +10,6 @@ namespace {
 
 constexpr float kZeros[kSlab] = {};
 
-/// Lines have zeros where there are no columns.
-constexpr DepthwiseColumns kEverywhere = {0, 0, 0, 1, 1};
-
 /// Numbers of `places`, and of what loops read beyond the last one.
 std::size_t padded_size(std::int64_t places, std::int64_t row_places, int lanes) {
   return static_cast<std::size_t>((places + kStripOutputs * row_places + kDepthwiseRoom) * lanes);
@@ -63,7 +60,7 @@ std::vector<TapRun> tap_runs(std::int64_t kernel, std::int64_t stride, std::int6
   return runs;
 }
 
-DepthwiseLines::DepthwiseLines(const DepthwiseConvShape& of, std::int64_t rows)
+DepthwiseLines::DepthwiseLines(const DepthwiseConvShape& of, int lanes, std::int64_t rows)
     : shape(of), band_rows(rows) {
   const std::int64_t reach = (shape.kernel_h - 1) * shape.dilation_h + 1;
   padded_h = rows == shape.oh ? shape.h + shape.pad_top + shape.pad_bottom
@@ -71,7 +68,7 @@ DepthwiseLines::DepthwiseLines(const DepthwiseConvShape& of, std::int64_t rows)
   const std::int64_t padded_w = shape.w + shape.pad_left + shape.pad_right;
   phase_rows = (padded_h + shape.stride_h - 1) / shape.stride_h;
   row_places = (padded_w + shape.stride_w - 1) / shape.stride_w;
-  const bool below = shape.layout == ImageLayout::nchw;
+  const bool below = lanes == 1;
   const std::int64_t step = below ? tap_step(shape.kernel_h, shape.stride_h, shape.dilation_h)
                                   : tap_step(shape.kernel_w, shape.stride_w, shape.dilation_w);
   const std::vector<TapRun> runs = below
@@ -128,12 +125,12 @@ LineBuffers::LineBuffers(const DepthwiseLines& lines, int lanes)
       line_(static_cast<std::size_t>(lines.shape.w * lanes)),
       offsets_(lines.taps.size()),
       weights_(lines.taps.size() * static_cast<std::size_t>(lanes)),
-      turned_weights_(weights_.size()) {
+      turned_weights_(lines.taps.size() * static_cast<std::size_t>(lanes)) {
   std::transform(lines_.taps.begin(), lines_.taps.end(), offsets_.begin(),
                  [this](const TapPlace& tap) { return x_offset(tap); });
   for (const TapRun& strip : lines_.strips) {
     strips_.push_back({offsets_[static_cast<std::size_t>(strip.first)],
-                       static_cast<int>(strip.first), strip.taps, 0});
+                       static_cast<int>(strip.first), strip.taps, 0, 0});
   }
 }
 
@@ -216,6 +213,8 @@ void LineBuffers::load_rows(const Tensor& x, std::int64_t b, const ChannelGroup&
 
 void LineBuffers::load_weights(const Tensor& weight, const Tensor& bias,
                                const ChannelGroup& group) {
+  if (weights_of_ == group.first) return;
+  weights_of_ = group.first;
   for (int k = 0; k < group.count; ++k) {
     const std::int64_t o = group.first + k * group.step;
     float* to = weights_.data() + k;
@@ -227,29 +226,33 @@ void LineBuffers::load_weights(const Tensor& weight, const Tensor& bias,
   }
 }
 
-void LineBuffers::convolve(std::int64_t rows, float* y, std::int64_t step) const {
+void LineBuffers::convolve(std::int64_t first, std::int64_t rows, float* y,
+                           std::int64_t step) const {
   const DepthwiseLoops& loops = depthwise_loops();
   const auto taps = static_cast<int>(offsets_.size());
   const auto strips = static_cast<int>(strips_.size());
+  const float* const x = x_.data() + first * lines_.row_places * lanes_;
   if (lanes_ == 1) {
     const DepthwiseStrips of = {strips_.data(), strips, lines_.row_places, weights_.data(), taps};
-    return loops.convolve(x_.data(), of, rows, lines_.shape.ow, {start_, false, y, step});
+    return loops.convolve(x, of, rows, lines_.shape.ow, {start_, false, y, step});
   }
   const DepthwiseStrips of = {strips_.data(), strips, kSlab, weights_.data(), taps};
-  for (std::int64_t i = 0; i < rows; ++i) {
-    loops.convolve_slabs(x_.data() + i * lines_.row_places * kSlab, of, kEverywhere,
-                         lines_.shape.ow, 1, kSlab, {start_, false, y + i * step, kSlab});
-  }
+  loops.convolve_lines(x, of, {rows, lines_.shape.ow, lines_.row_places * kSlab, step},
+                       {start_, false, y, kSlab});
+}
+
+void LineBuffers::add_up(const float* numbers, std::int64_t places, double* sums) const {
+  const DepthwiseLoops& loops = depthwise_loops();
+  (lanes_ == 1 ? loops.add_up : loops.add_up_slab)(numbers, places, sums);
 }
 
 void LineBuffers::correlate(double* sums) {
   const DepthwiseLoops& loops = depthwise_loops();
   const DepthwiseTaps taps = {offsets_.data(), static_cast<int>(offsets_.size())};
-  const std::int64_t places = (lines_.shape.oh - 1) * lines_.row_places + lines_.shape.ow;
   std::vector<double>& of_image = image_sums_;
-  of_image.assign(weights_.size(), 0.0);
-  (lanes_ == 1 ? loops.correlate : loops.correlate_slab)(x_.data(), taps, places, outputs_.data(),
-                                                         of_image.data());
+  of_image.assign(offsets_.size() * static_cast<std::size_t>(lanes_), 0.0);
+  (lanes_ == 1 ? loops.correlate : loops.correlate_slab)(x_.data(), taps, output_places(),
+                                                         outputs_.data(), of_image.data());
   // An infinity or a NaN meets zeros between the rows and in the padding, and what comes of that
   // does not belong to the sum.
   const bool finite =
@@ -304,7 +307,7 @@ DepthwiseStrips LineBuffers::gradient_strips(std::int64_t phase) {
     if (last.phase != phase) continue;
     const std::int64_t place =
         (lines_.margin_rows - last.row) * gradient_places_ + (lines_.margin_columns - last.column);
-    gradient_strips_.push_back({place * lanes_, strip.first, strip.taps, 0});
+    gradient_strips_.push_back({place * lanes_, strip.first, strip.taps, 0, 0});
   }
   return {gradient_strips_.data(), static_cast<int>(gradient_strips_.size()),
           lanes_ == 1 ? gradient_places_ : kSlab, turned_weights_.data(),
@@ -332,11 +335,10 @@ void LineBuffers::convolve_gradients(bool accumulate) {
                      {kZeros, accumulate, to, lines_.row_places});
       continue;
     }
-    for (std::int64_t i = 0; i < lines_.phase_rows; ++i) {
-      loops.convolve_slabs(gradients_.data() + i * gradient_places_ * kSlab, of, kEverywhere,
-                           lines_.row_places, 1, kSlab,
-                           {kZeros, accumulate, to + i * lines_.row_places * kSlab, kSlab});
-    }
+    loops.convolve_lines(
+        gradients_.data(), of,
+        {lines_.phase_rows, lines_.row_places, gradient_places_ * kSlab, lines_.row_places * kSlab},
+        {kZeros, accumulate, to, kSlab});
   }
 }
 
@@ -345,7 +347,7 @@ void LineBuffers::store_grad_x(const Tensor& grad_x, std::int64_t b, const Chann
   std::int64_t remainder = shape.pad_top % shape.stride_h;
   std::int64_t quotient = shape.pad_top / shape.stride_h;
   for (std::int64_t i = 0; i < shape.h; ++i) {
-    std::fill(line_.begin(), line_.end(), 0.0f);  // what no tap reads
+    std::fill_n(line_.data(), shape.w * lanes_, 0.0f);  // what no tap reads
     for (std::size_t f = 0; f < lines_.phases.size(); ++f) {
       const Phase& phase = lines_.phases[f];
       if (phase.row != remainder) continue;

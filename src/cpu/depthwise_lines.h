@@ -6,6 +6,7 @@
 // have the outputs in rows of that length too: a tap's distance from them is the same everywhere.
 #pragma once
 
+#include "aligned_floats.h"
 #include "depthwise_image.h"
 
 #include <cstdint>
@@ -34,14 +35,14 @@ std::vector<TapRun> tap_runs(std::int64_t kernel, std::int64_t stride, std::int6
 
 /// Sizes of the lines of a call, or of those of a band of its output rows.
 struct DepthwiseLines {
-  DepthwiseLines(const DepthwiseConvShape& of, std::int64_t rows);
+  DepthwiseLines(const DepthwiseConvShape& of, int lanes, std::int64_t rows);
 
   DepthwiseConvShape shape;
   std::int64_t band_rows;     ///< of outputs
   std::int64_t padded_h;      ///< rows of the padded image that they read, of all outputs all
   std::vector<Phase> phases;  ///< that a tap reads
   std::vector<TapPlace> taps;
-  std::vector<TapRun> strips;  ///< of `taps`: below each other (nchw), or beside each other (nhwc)
+  std::vector<TapRun> strips;  ///< of `taps`: below each other, or in slabs beside each other
   std::int64_t phase_rows = 0;
   std::int64_t row_places = 0;
   std::int64_t margin_rows = 0, margin_columns = 0;  ///< the largest shifts
@@ -64,12 +65,20 @@ class LineBuffers {
   /// `group` is one of output channels; `bias` may be absent.
   void load_weights(const Tensor& weight, const Tensor& bias, const ChannelGroup& group);
 
-  /// `rows` rows of outputs with their bias, `step` numbers from one to the next.
-  void convolve(std::int64_t rows, float* y, std::int64_t step) const;
+  /// `rows` rows of outputs from row `first` on with their bias, `step` numbers from one to the
+  /// next.
+  void convolve(std::int64_t first, std::int64_t rows, float* y, std::int64_t step) const;
 
   /// Row i of the band's outputs, or of their gradients where these take their place.
   float* output_row(std::int64_t i) { return outputs_.data() + i * output_step(); }
   std::int64_t output_step() const { return lines_.row_places * lanes_; }
+  /// From the first to the last of an image; between its rows outputs are 0.
+  std::int64_t output_places() const {
+    return (lines_.shape.oh - 1) * lines_.row_places + lines_.shape.ow;
+  }
+
+  /// sums[lane] += the numbers of `places` places.
+  void add_up(const float* numbers, std::int64_t places, double* sums) const;
 
   /// sums[tap, lane] += what the gradients in the outputs' place give for the weights.
   void correlate(double* sums);
@@ -100,18 +109,19 @@ class LineBuffers {
   const DepthwiseLines& lines_;
   int lanes_;
   std::int64_t gradient_places_;  ///< of a row of the gradients, with a margin at its left
-  std::vector<float> x_;          ///< of all phases
-  std::vector<float> outputs_;    ///< 0 between the rows
-  std::vector<float> gradients_;  ///< with margins at the top and at the left
-  std::vector<float> grad_x_;     ///< of all phases
-  std::vector<float> line_;       ///< a row of x
+  AlignedFloats x_;               ///< of all phases
+  AlignedFloats outputs_;         ///< 0 between the rows
+  AlignedFloats gradients_;       ///< with margins at the top and at the left
+  AlignedFloats grad_x_;          ///< of all phases
+  AlignedFloats line_;            ///< a row of x
   std::vector<std::int64_t> offsets_;
   std::vector<DepthwiseStrip> strips_;
   std::vector<DepthwiseStrip> gradient_strips_;  ///< of a phase
-  std::vector<float> weights_;
-  std::vector<float> turned_weights_;  ///< those of a strip in the other order
-  std::vector<double> image_sums_;     ///< of gradients of weights
-  float start_[kSlab] = {};            ///< the bias
+  AlignedFloats weights_;
+  AlignedFloats turned_weights_;    ///< those of a strip in the other order
+  std::vector<double> image_sums_;  ///< of gradients of weights
+  float start_[kSlab] = {};         ///< the bias
+  std::int64_t weights_of_ = -1;    ///< the first channel of the group that weights are of
 };
 
 }  // namespace cudet::cpu

@@ -32,6 +32,7 @@ struct DepthwiseStrip {
   int first;            ///< number of its first tap
   int taps;             ///< 1 to kStripTaps
   std::int64_t column;  ///< of x, of what its first tap reads, from DepthwiseColumns::left on
+  int run;              ///< number among the strips of a row of taps; each row has the same columns
 };
 
 struct DepthwiseStrips {
@@ -48,6 +49,40 @@ struct DepthwiseStrips {
 struct DepthwiseColumns {
   std::int64_t left, stride, reach;
   std::int64_t existing, whole;
+  int runs;  ///< strips of a row of taps
+};
+
+/// The most strips that a row of taps has.
+inline constexpr int kDepthwiseRuns = 31;
+
+/// The strips of an output row, one behind the other.
+struct DepthwiseRow {
+  int first, count;
+};
+
+/// Output rows below each other: those that are computed together read what lies in the first-level
+/// cache.
+struct DepthwiseRows {
+  const DepthwiseRow* rows;
+  std::int64_t count;
+  std::int64_t step;           ///< of x from one to the next
+  std::int64_t y_step;         ///< of y
+  std::int64_t slabs_at_once;  ///< whose numbers stay in the cache from row to row
+};
+
+/// Rows of places of a slab.
+struct SlabRows {
+  std::int64_t count, places;
+  std::int64_t step, y_step;  ///< of x and y from one to the next, in numbers
+};
+
+/// What is asked for in the order of memory while rows are computed: numbers of x that are read
+/// next, `ratio` for each output, and places where outputs go next; null where there is nothing to
+/// ask for.
+struct DepthwiseAhead {
+  const float* x;
+  std::int64_t ratio;
+  const float* y;
 };
 
 /// Outputs and what their sums begin with.
@@ -62,6 +97,13 @@ struct DepthwiseSums {
 struct DepthwiseTaps {
   const std::int64_t* offsets;  ///< in numbers
   int count;
+};
+
+/// Rows of channels, `step` numbers from one to the next, as a slab has them.
+struct ChannelRows {
+  std::int64_t step;
+  int count;  ///< 1 to kSlab
+  std::int64_t columns;
 };
 
 /// Rows of numbers that are copied.
@@ -83,13 +125,19 @@ struct DepthwiseLoops {
   void (*convolve)(const float* x, const DepthwiseStrips& strips, std::int64_t rows,
                    std::int64_t columns, const DepthwiseSums& sums);
 
-  /// y[place, channel] = sum of weight[slab, first + t, channel]
+  /// In each row y[place, channel] = sum of weight[slab, first + t, channel]
   /// x[offset + (place + t) step + channel] over those t whose column exists, for the channels of
   /// `slabs` slabs, of which the last has `lanes`. Reads and writes no more than it needs, but of
   /// whole columns all of the slabs.
   void (*convolve_slabs)(const float* x, const DepthwiseStrips& strips,
-                         const DepthwiseColumns& columns, std::int64_t places, std::int64_t slabs,
+                         const DepthwiseColumns& columns, const DepthwiseRows& rows,
+                         const DepthwiseAhead& ahead, std::int64_t places, std::int64_t slabs,
                          int lanes, const DepthwiseSums& sums);
+
+  /// The same for one slab of lines, which have all columns and channels and may be read beyond the
+  /// last place.
+  void (*convolve_lines)(const float* x, const DepthwiseStrips& strips, const SlabRows& rows,
+                         const DepthwiseSums& sums);
 
   /// sums[tap] += sum over the places of g[place] * x[offset + place], of lines that hold a whole
   /// image, row after row: a place is one number (nchw) or a slab (nhwc); g is 0 beyond the last
@@ -98,6 +146,15 @@ struct DepthwiseLoops {
                     double* sums);
   void (*correlate_slab)(const float* x, const DepthwiseTaps& taps, std::int64_t places,
                          const float* g, double* sums);
+
+  /// sums[0] += g[place], or sums[channel] += g[place, channel], over all places.
+  void (*add_up)(const float* g, std::int64_t places, double* sums);
+  void (*add_up_slab)(const float* g, std::int64_t places, double* sums);
+
+  /// to[column, channel] = from[channel * step + column], and the way back; channels that there are
+  /// not are 0 in a slab.
+  void (*interleave)(const float* from, const ChannelRows& rows, float* to);
+  void (*separate)(const float* from, const ChannelRows& rows, float* to);
 
   /// to[column] = from[column], or from[2 * column].
   void (*copy)(const RowsCopy& copy);

@@ -10,7 +10,12 @@ Floats multiply_add(Floats a, Floats b, Floats c) {
   return a * b + c;
 }
 
-Floats load_first(const float* from, int lanes) {
+using Mask = int;
+Mask mask_of(int lanes) {
+  return lanes;
+}
+
+Floats load_masked(const float* from, Mask lanes) {
   Floats values = {};
   for (int lane = 0; lane < lanes; ++lane)
     values[lane] = from[lane];
@@ -25,6 +30,21 @@ void store_first(float* to, Floats values, int lanes) {
 
 Floats even_lanes(Floats a, Floats b) {
   return Floats{a[0], a[2], b[0], b[2]};
+}
+
+Floats load_fours(const float* from, std::int64_t) {
+  return load(from);
+}
+
+void store_fours(float* to, std::int64_t, Floats values) {
+  store(to, values);
+}
+
+void transpose_fours(Floats& a, Floats& b, Floats& c, Floats& d) {
+  const Floats rows[4] = {a, b, c, d};
+  Floats* const columns[4] = {&a, &b, &c, &d};
+  for (int column = 0; column < 4; ++column)
+    *columns[column] = Floats{rows[0][column], rows[1][column], rows[2][column], rows[3][column]};
 }
 
 #include "depthwise_loops.inc"

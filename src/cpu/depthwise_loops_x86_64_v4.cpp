@@ -6,12 +6,13 @@
 
 #include "x86_64_v4_begin.inc"
 
-__mmask16 mask_of(int lanes) {
-  return static_cast<__mmask16>((1u << lanes) - 1u);
+using Mask = __mmask16;
+Mask mask_of(int lanes) {
+  return static_cast<Mask>((1u << lanes) - 1u);
 }
 
-Floats load_first(const float* from, int lanes) {
-  return _mm512_maskz_loadu_ps(mask_of(lanes), from);
+Floats load_masked(const float* from, Mask mask) {
+  return _mm512_maskz_loadu_ps(mask, from);
 }
 
 void store_first(float* to, Floats values, int lanes) {
@@ -21,6 +22,34 @@ void store_first(float* to, Floats values, int lanes) {
 Floats even_lanes(Floats a, Floats b) {
   const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
   return _mm512_permutex2var_ps(a, even, b);
+}
+
+Floats load_fours(const float* from, std::int64_t step) {
+  __m512 values = _mm512_castps128_ps512(_mm_loadu_ps(from));
+  values = _mm512_mask_broadcast_f32x4(values, 0x00f0, _mm_loadu_ps(from + step));
+  values = _mm512_mask_broadcast_f32x4(values, 0x0f00, _mm_loadu_ps(from + 2 * step));
+  return _mm512_mask_broadcast_f32x4(values, 0xf000, _mm_loadu_ps(from + 3 * step));
+}
+
+void store_fours(float* to, std::int64_t step, Floats values) {
+  _mm_storeu_ps(to, _mm512_maskz_extractf32x4_ps(0xf, values, 0));
+  _mm_storeu_ps(to + step, _mm512_maskz_extractf32x4_ps(0xf, values, 1));
+  _mm_storeu_ps(to + 2 * step, _mm512_maskz_extractf32x4_ps(0xf, values, 2));
+  _mm_storeu_ps(to + 3 * step, _mm512_maskz_extractf32x4_ps(0xf, values, 3));
+}
+
+// With a mask, since GCC's headers give the forms without one a value that it warns of.
+constexpr __mmask16 kAllLanes = 0xffff;
+
+void transpose_fours(Floats& a, Floats& b, Floats& c, Floats& d) {
+  const Floats ab_low = _mm512_maskz_unpacklo_ps(kAllLanes, a, b);
+  const Floats ab_high = _mm512_maskz_unpackhi_ps(kAllLanes, a, b);
+  const Floats cd_low = _mm512_maskz_unpacklo_ps(kAllLanes, c, d);
+  const Floats cd_high = _mm512_maskz_unpackhi_ps(kAllLanes, c, d);
+  a = _mm512_maskz_shuffle_ps(kAllLanes, ab_low, cd_low, 0x44);
+  b = _mm512_maskz_shuffle_ps(kAllLanes, ab_low, cd_low, 0xee);
+  c = _mm512_maskz_shuffle_ps(kAllLanes, ab_high, cd_high, 0x44);
+  d = _mm512_maskz_shuffle_ps(kAllLanes, ab_high, cd_high, 0xee);
 }
 
 #include "depthwise_loops.inc"

@@ -51,10 +51,11 @@ class PixelTaps {
     std::vector<DepthwiseStrip> strips;
     int first = 0;
     for (std::int64_t p = 0; p < shape_.kernel_h; ++p) {
-      for (const TapRun& run : runs_) {
+      for (int r = 0; r < strips_of_row(); ++r) {
+        const TapRun& run = runs_[static_cast<std::size_t>(r)];
         const std::int64_t column = run.first * shape_.dilation_w;
         const std::int64_t place = p * shape_.dilation_h * shape_.w + column;
-        strips.push_back({place * shape_.c, first, run.taps, column});
+        strips.push_back({place * shape_.c, first, run.taps, column, r});
         first += run.taps;
       }
     }
@@ -70,6 +71,10 @@ class PixelTaps {
   std::vector<float> bias_;
 };
 
+/// Output rows that are computed together, at most: what they read of a few slabs stays in the
+/// first-level cache, where each number is then used for all of them.
+constexpr std::int64_t kRowsTogether = 4;
+
 /// A stretch of output rows.
 class PixelRows {
  public:
@@ -83,58 +88,62 @@ class PixelRows {
         epilogue_(shape, options, input, output),
         reach_((shape.kernel_w - 1) * shape.dilation_w + 1),
         strips_(taps.strips()) {
-    // What a block of outputs reads of them, and their weights, stay in the first-level cache.
     constexpr std::int64_t kNumbers = 1 << 13;
     constexpr std::int64_t kPlaces = 8;
+    const std::int64_t rows = kRowsTogether * shape.stride_h + shape.kernel_h;
     const std::int64_t columns = kPlaces * shape.stride_w + reach_;
-    slabs_at_once_ =
-        std::max<std::int64_t>(1, kNumbers / kSlab / (shape.kernel_h * columns + taps.taps()));
+    slabs_at_once_ = std::max<std::int64_t>(1, kNumbers / kSlab / (rows * columns + taps.taps()));
   }
 
-  /// Output row i of image b.
-  void run(std::int64_t b, std::int64_t i) {
-    rows_ = tap_rows(i);
-    for (std::int64_t slab = 0; slab < taps_.slabs(); slab += slabs_at_once_)
-      convolve(b, i, slab, std::min(slabs_at_once_, taps_.slabs() - slab));
+  /// Output rows of image b from i on, at most kRowsTogether.
+  void run(std::int64_t b, std::int64_t i, std::int64_t rows) {
+    convolve(b, i, rows);
     const std::int64_t row = shape_.ow * shape_.c;
-    epilogue_.run_in_place((b * shape_.oh + i) * row, row);
+    epilogue_.run_in_place((b * shape_.oh + i) * row, rows * row);
   }
 
  private:
-  /// Rows of taps that do not read padding: `begin` to `end` - 1.
-  struct TapRows {
-    std::int64_t begin, end;
-  };
-  TapRows tap_rows(std::int64_t i) const {
-    TapRows rows = {0, shape_.kernel_h};
-    while (rows.begin < rows.end && reference::row_of(shape_, i, rows.begin) < 0)
-      ++rows.begin;
-    while (rows.end > rows.begin && reference::row_of(shape_, i, rows.end - 1) >= shape_.h)
-      --rows.end;
-    return rows;
+  /// The strips of output row i that do not read padding.
+  DepthwiseRow strips_of(std::int64_t i) const {
+    const int of_row = taps_.strips_of_row();
+    int begin = 0;
+    int end = shape_.kernel_h;
+    while (begin < end && reference::row_of(shape_, i, begin) < 0)
+      ++begin;
+    while (end > begin && reference::row_of(shape_, i, end - 1) >= shape_.h)
+      --end;
+    return {begin * of_row, (end - begin) * of_row};
   }
 
-  void convolve(std::int64_t b, std::int64_t i, std::int64_t slab, std::int64_t slabs) {
-    const std::int64_t channel = slab * kSlab;
-    const int lanes = slab + slabs == taps_.slabs() ? taps_.last_lanes() : kSlab;
-    const std::int64_t of_row = taps_.strips_of_row();
-    const DepthwiseStrips strips = {
-        strips_.data() + rows_.begin * of_row, static_cast<int>((rows_.end - rows_.begin) * of_row),
-        shape_.stride_w * shape_.c, taps_.weights() + channel * taps_.taps(), taps_.taps()};
+  void convolve(std::int64_t b, std::int64_t i, std::int64_t count) {
+    const std::int64_t row_numbers = shape_.w * shape_.c;
+    // May lie before x, where it is not read.
     const std::int64_t top = b * shape_.h + reference::row_of(shape_, i, 0);
     const std::int64_t left = reference::column_of(shape_, 0, 0);
     const std::int64_t first = (b * shape_.oh + i) * shape_.ow;
+    DepthwiseRow rows[kRowsTogether];
     // Nothing is read behind the last element in the place of channels that there are not.
     const std::int64_t missing = (taps_.slabs() * kSlab - 1) / shape_.c;
-    const std::int64_t behind =
-        shape_.n * shape_.h * shape_.w - (top + (rows_.end - 1) * shape_.dilation_h) * shape_.w;
-    const DepthwiseColumns columns = {left, shape_.stride_w, reach_, shape_.w,
-                                      std::min(shape_.w, behind - missing)};
-    // May lie before x, where it is not read.
-    const float* const x = x_ + (top * shape_.w + left) * shape_.c + channel;
+    std::int64_t whole = shape_.w;
+    for (std::int64_t r = 0; r < count; ++r) {
+      rows[r] = strips_of(i + r);
+      const std::int64_t end = (rows[r].first + rows[r].count) / taps_.strips_of_row();
+      const std::int64_t last = b * shape_.h + reference::row_of(shape_, i + r, end - 1);
+      whole = std::min(whole, (shape_.n * shape_.h - last) * shape_.w - missing);
+    }
+    const DepthwiseStrips strips = {strips_.data(), static_cast<int>(strips_.size()),
+                                    shape_.stride_w * shape_.c, taps_.weights(), taps_.taps()};
+    const DepthwiseColumns columns = {left,     shape_.stride_w, reach_,
+                                      shape_.w, whole,           taps_.strips_of_row()};
+    const std::int64_t step = shape_.stride_h * row_numbers;
+    const std::int64_t y_step = shape_.ow * shape_.c;
+    float* const y = y_ + first * shape_.c;
+    const std::int64_t next = top + (count - 1) * shape_.stride_h + shape_.kernel_h;
     depthwise_loops().convolve_slabs(
-        x, strips, columns, shape_.ow, slabs, lanes,
-        {taps_.bias() + channel, false, y_ + first * shape_.c + channel, shape_.c});
+        x_ + top * row_numbers + left * shape_.c, strips, columns,
+        {rows, count, step, y_step, slabs_at_once_},
+        {x_ + next * row_numbers, shape_.stride_h * shape_.stride_w, y + count * y_step}, shape_.ow,
+        taps_.slabs(), taps_.last_lanes(), {taps_.bias(), false, y, shape_.c});
   }
 
   const DepthwiseConvShape& shape_;
@@ -145,7 +154,6 @@ class PixelRows {
   std::int64_t reach_;  ///< columns that an output reads
   std::vector<DepthwiseStrip> strips_;
   std::int64_t slabs_at_once_;
-  TapRows rows_ = {0, 0};  ///< of the output row
 };
 
 }  // namespace
@@ -159,12 +167,15 @@ void convolve_pixels(const DepthwiseConvShape& shape, const DepthwiseConvOptions
                      const DepthwiseConvInput& input, const DepthwiseConvOutput& output,
                      int threads) {
   const PixelTaps taps(shape, input);
-  const std::int64_t rows = shape.n * shape.oh;
-  parallel_for(threads, rows, stretch_of(rows, threads), [&](std::int64_t begin, std::int64_t end) {
+  const std::int64_t blocks = (shape.oh + kRowsTogether - 1) / kRowsTogether;
+  const auto run_items = [&](std::int64_t begin, std::int64_t end) {
     PixelRows of_stretch(shape, options, input, output, taps);
-    for (std::int64_t row = begin; row < end; ++row)
-      of_stretch.run(row / shape.oh, row % shape.oh);
-  });
+    for (std::int64_t item = begin; item < end; ++item) {
+      const std::int64_t row = item % blocks * kRowsTogether;
+      of_stretch.run(item / blocks, row, std::min(kRowsTogether, shape.oh - row));
+    }
+  };
+  parallel_for(threads, shape.n * blocks, stretch_of(shape.n * blocks, threads), run_items);
 }
 
 }  // namespace cudet::cpu
