@@ -17,9 +17,9 @@
 // boxes in shared memory, which nobody else reads any more, and in the next step all later tiles
 // of the class test what they have left against it.
 //
-// Pairs are tested one kept box after the other. Without classes, where nearly all boxes of the last
-// tile were kept, kept boxes are met a group at a time by what their intersections leave of the
-// shares of areas, which rules most pairs out; and boxes of a tile that overlap each other are
+// Pairs are tested one kept box after the other. Without classes, where nearly all boxes of the
+// last tile were kept, kept boxes are met a group at a time by what their intersections leave of
+// the shares of areas, which rules most pairs out; and boxes of a tile that overlap each other are
 // looked for all at once, a few tiles ahead. (With classes, a run does not begin where a group
 // does.)
 #pragma once
