@@ -22,9 +22,14 @@ namespace cudet::device {
 /// side and lets the midpoint itself pass. Only where t u < 2^-102 could the inner product round
 /// among the subnormals. There, and for t = 0, whose h is not a float32, the comparison is made in
 /// double, in which both sides are exact: i > midpoint u, or >= if t is odd.
+///
+/// Without the union: it is round(round(a + b) - i), a and b being the areas, so that i > t u asks
+/// for i > t / (1 + t) (a + b), but for four roundings. Only pairs whose intersection exceeds
+/// share a + share b, share being 2^-20 smaller than that, need the margin.
 struct IouThreshold {
   float value;          ///< t
   float half_step;      ///< h, or the float before it
+  float share;          ///< of both areas that the intersection has to exceed
   float careful_below;  ///< a union smaller than this asks for the comparison in double
   bool odd;             ///< t has an odd last bit
   double midpoint;      ///< between t and the next float
@@ -40,6 +45,8 @@ inline IouThreshold make_iou_threshold(float value) {
   threshold.odd = std::fmod(static_cast<double>(value), 2.0 * step) != 0.0;
   threshold.half_step = static_cast<float>(0.5 * step);
   if (threshold.odd) threshold.half_step = std::nextafter(threshold.half_step, 0.0f);
+  threshold.share =
+      static_cast<float>(static_cast<double>(value) / (1.0 + value) * (1.0 - 0x1p-20));
   // With a factor of 2 to spare, for a union may be rounded to just below the larger area.
   threshold.careful_below = value > 0x1p-100f ? 0x1p-101f / value : HUGE_VALF;
   return threshold;

@@ -17,9 +17,11 @@
 // boxes in shared memory, which nobody else reads any more, and in the next step all later tiles
 // of the class test what they have left against it.
 //
-// Pairs are tested one kept box after the other. Without classes, where most boxes of the last tile
-// were kept, all pairs of a tile are tested at once instead, a few tiles ahead. (With classes, that
-// would take more registers than there are.)
+// Pairs are tested one kept box after the other. Without classes, where nearly all boxes of the
+// last tile were kept, kept boxes are met a group at a time by what their intersections leave of
+// the shares of areas, which rules most pairs out; and boxes of a tile that overlap each other are
+// looked for all at once, a few tiles ahead. (With classes, a run does not begin where a group
+// does.)
 #pragma once
 
 #include "device/bitonic_sort.cuh"
@@ -142,10 +144,12 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
   constexpr int kTiles = kBoxes / kTile;
   CUDET_SHARED_ARRAY(float4, corners, kBoxes);
   CUDET_SHARED_ARRAY(float4, areas, (kSharedAreas<kTest, kBoxes>));
+  CUDET_SHARED_ARRAY(float4, shares, (kClassAware ? 1 : kSharedAreas<kTest, kBoxes>));
   CUDET_SHARED_ARRAY(std::int64_t, classes, kClassAware ? kBoxes : 1);
   CUDET_SHARED_ARRAY(unsigned, elements, kBoxes);  // by rank
   CUDET_SHARED_ARRAY(std::uint16_t, places, kBoxes / 2);
   CUDET_SHARED_ARRAY(KeptRun, kept_runs, kTiles);
+  CUDET_SHARED_ARRAY(TileMask, overlapping, kTiles);
   CUDET_SHARED_ARRAY(unsigned, kept_ranks, kBoxes / 32);
   CUDET_SHARED_ARRAY(unsigned, kept_places, kBoxes / 32);
   CUDET_SHARED(int, candidate_count);
@@ -163,7 +167,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
   }
   __syncwarp();  // enough for a block of one warp; larger ones pass a barrier in the sort
 
-  const SharedBoxes all_boxes = {corners, areas, nullptr, classes};
+  const SharedBoxes all_boxes = {corners, areas, nullptr, classes, kClassAware ? nullptr : shares};
   BlockCandidate mine[2];
   NmsBox box[2];
   load_in_order<kClassAware, kTest>(arguments, all_boxes, elements, &candidate_count, mine, box);
@@ -185,8 +189,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
   bool kept[2] = {false, false};
   int left = kTile;          // boxes of the tile that nothing kept has suppressed
   bool one_row = false;      // the first box of each lane is all that is left
-  bool pairs_known = false;  // `earlier` is valid
-  TileMask earlier[2] = {};  // which earlier boxes of its tile overlap a thread's boxes
+  bool pairs_known = false;  // the tile's boxes in `overlapping` are flagged
   for (int step = 0;; ++step) {
     const bool settles_first_run = step == first_run_step;
     const bool settles_others = step == 0 && !runs.whole;
@@ -205,9 +208,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
                                     flags_before(run[1], lane, true)};
         settle_classes<kTest>(arguments, box, tile_boxes, before, kept_mine);
       } else if (pairs_known) {
-        const TileMask resolved = resolve_tile(kept_mine[0], kept_mine[1], earlier[0], earlier[1]);
-        kept_mine[0] = flag_of(resolved, lane, false);
-        kept_mine[1] = flag_of(resolved, lane, true);
+        settle_flagged<kTest>(arguments, box, tile_boxes, overlapping[warp], kept_mine);
       } else {
         if (!one_row) settle_row<kTest, 2>(arguments, box, tile_boxes, kept_mine);
         if (one_row) swap_rows(box, kept_mine);
@@ -242,15 +243,22 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
         for (int k = 0; k < 2; ++k) {
           if (handed_on[k]) all_boxes.store<false, kTest>(place[k], box[k]);
         }
+        const int begin = tile_start + last_run;
+        if constexpr (!kClassAware) {
+          const int unused = begin + count + static_cast<int>(lane);
+          if (unused < begin + round_up_to_group(count)) {
+            all_boxes.store<false, kTest>(unused,
+                                          make_nms_box<kTest>(arguments, no_box<kTest>(), 0));
+          }
+        }
         if (lane == 0) {
-          const int begin = tile_start + last_run;
-          kept_runs[warp] = {begin, begin + count, count + (last_run == 0 ? kept_before : 0),
-                             8 * count >= 7 * left};
+          const int total = count + (last_run == 0 ? kept_before : 0);
+          kept_runs[warp] = {begin, begin + count, total, total >= limit, 16 * count >= 15 * left};
         }
       }
     }
     __syncthreads();
-    if (step == last_step || (!kClassAware && kept_runs[step].total >= limit)) break;
+    if (step == last_step || (!kClassAware && kept_runs[step].is_full)) break;
     if (step >= first_run_step || left == 0 || tile_start >= candidates) continue;
 
     // The boxes of the first class meet those that its last tile kept.
@@ -270,10 +278,12 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
     if (!runs.whole) continue;
     left = __popc(__ballot_sync(kFullWarp, alive[0])) + __popc(__ballot_sync(kFullWarp, alive[1]));
     if (pairs_known || one_row) continue;
-    if (!kClassAware && others.dense && 8 * left >= 7 * kTile &&
+    if (!kClassAware && others.dense && 16 * left >= 15 * kTile &&
         step / 4 >= (first_run_step - 1) / 4) {
       // Not long before they are needed, and for four tiles at a time: an SM has four schedulers.
-      test_pairs_of_tile<kTest>(arguments, box, alive, tile_boxes, earlier);
+      const TileMask flags = overlapping_boxes<kTest>(arguments, box, alive, tile_boxes);
+      if (lane == 0) overlapping[warp] = flags;
+      __syncwarp();  // the tile may be settled before the next barrier
       pairs_known = true;
     } else if (!kClassAware && left <= kWarpSize) {
       move_together<kTest>(arguments, tile_boxes, places + kWarpSize * warp, box, mine);

@@ -35,6 +35,7 @@ struct TileRuns {
 struct KeptRun {
   int begin, end;  ///< among the shared boxes
   int total;       ///< kept of the class so far
+  bool is_full;    ///< no more may be
   bool dense;      ///< most of the boxes that were left were kept
 };
 
@@ -59,12 +60,6 @@ __device__ __forceinline__ TileMask run_from_start(const TileMask& starts, unsig
   const unsigned high = starts.high & up_to_lane;
   if (high != 0u) return {0u, from_last(high)};
   return {from_last(starts.low), ~0u};
-}
-
-/// The number of the first flag that is set; one is.
-__device__ __forceinline__ int first_flag(const TileMask& mask) {
-  return mask.low != 0u ? __ffs(static_cast<int>(mask.low)) - 1
-                        : kWarpSize + __ffs(static_cast<int>(mask.high)) - 1;
 }
 
 /// The number of the last flag that is set; one is.
@@ -92,47 +87,6 @@ __device__ __forceinline__ TileRuns find_runs(const std::int64_t* classes, int s
          classes[runs.first_tile * static_cast<int>(kNmsTile) - 1] == classes[start])
     --runs.first_tile;
   return runs;
-}
-
-/// Of 32 shared boxes, those before number `end` that overlap `box`.
-template <NmsTest kTest>
-__device__ __forceinline__ unsigned overlaps_before(const NmsArguments& arguments,
-                                                    const NmsBox& box, const SharedBoxes& columns,
-                                                    int end) {
-  unsigned bits = 0u;
-  if (kTest == NmsTest::fast && !box.careful) {
-#pragma unroll 2
-    for (int first = 0; first < kWarpSize; first += kSharedBoxGroup) {
-      if (first < end) {
-        push_overlaps<1, kSharedBoxGroup>(arguments, &box, columns, first, &bits);
-      } else {
-        bits <<= kSharedBoxGroup;
-      }
-    }
-    bits = __brev(bits);
-    return end < kWarpSize ? bits & ((1u << end) - 1u) : bits;
-  }
-#pragma unroll 1
-  for (int i = 0; i < end; ++i)
-    bits |= static_cast<unsigned>(overlaps<kTest>(arguments, box, columns, i)) << i;
-  return bits;
-}
-
-/// Which earlier boxes of the warp's tile overlap a thread's boxes: all pairs of the tile at once.
-template <NmsTest kTest>
-__device__ __forceinline__ void test_pairs_of_tile(const NmsArguments& arguments, const NmsBox* box,
-                                                   const bool* alive, const SharedBoxes& tile,
-                                                   TileMask* earlier) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  if (alive[0]) earlier[0].low = overlaps_before<kTest>(arguments, box[0], tile, lane);
-  if (!alive[1]) return;
-#pragma unroll 1
-  for (int half = 0; half < 2; ++half) {
-    const SharedBoxes columns = tile.from(half * kWarpSize);
-    earlier[1].low = earlier[1].high;
-    earlier[1].high =
-        overlaps_before<kTest>(arguments, box[1], columns, half == 0 ? kWarpSize : lane);
-  }
 }
 
 /// Moves the boxes that are left of a tile, 32 at most, together: one a lane, and to the tile's

@@ -55,12 +55,30 @@ __device__ __forceinline__ BoxNumbers load_nms_box(const NmsArguments& arguments
   }
 }
 
-/// Minus the area of the intersection of two valid boxes, as the margin needs it: the height is
-/// taken the wrong way round. Where the boxes are apart, a number that is not negative.
+/// Sides of the intersection of two valid boxes, the height taken the wrong way round: minus its
+/// area is their product, a number that is not negative where the boxes are apart.
+struct IntersectionSides {
+  float width, negative_height;
+};
+
+__device__ __forceinline__ IntersectionSides intersection_sides(const Corners& a,
+                                                                const Corners& b) {
+  return {fmaxf(__fsub_rn(fminf(a.x2, b.x2), fmaxf(a.x1, b.x1)), 0.0f),
+          __fsub_rn(fmaxf(a.y1, b.y1), fminf(a.y2, b.y2))};
+}
+
+/// Minus the area of the intersection of two valid boxes.
 __device__ __forceinline__ float negative_intersection(const Corners& a, const Corners& b) {
-  const float width = fmaxf(__fsub_rn(fminf(a.x2, b.x2), fmaxf(a.x1, b.x1)), 0.0f);
-  const float negative_height = __fsub_rn(fmaxf(a.y1, b.y1), fminf(a.y2, b.y2));
-  return __fmul_rn(width, negative_height);
+  const IntersectionSides sides = intersection_sides(a, b);
+  return __fmul_rn(sides.width, sides.negative_height);
+}
+
+/// What the intersection leaves of b's share of the area: the boxes can overlap too much only where
+/// that is less than minus a's share. See iou_threshold.h. A share that says nothing, of a box so
+/// small that it has to be tested in any case, is minus infinity.
+__device__ __forceinline__ float share_left(const Corners& a, const Corners& b, float share_of_b) {
+  const IntersectionSides sides = intersection_sides(a, b);
+  return __fmaf_rn(sides.width, sides.negative_height, share_of_b);
 }
 
 /// Negative where the IoU, as a correctly rounded division gives it, exceeds the threshold; never
@@ -128,10 +146,13 @@ __device__ __forceinline__ float overlap_value(OverlapMetric metric, const pinne
 struct NmsBox {
   Corners corners;             ///< of the fast and the general test
   float area;                  ///< of the fast test
-  bool careful;                ///< likewise: unions with this box may be too small for the margin
+  float share;                 ///< likewise: of the area, see share_left()
   pinned::RotatedBox rotated;  ///< of the test for rotated boxes
   float threshold;             ///< of the tests that divide
   std::int64_t class_id;
+
+  /// In the fast test: unions with this box may be too small for the margin.
+  __device__ bool careful() const { return share < 0.0f; }
 };
 
 template <NmsTest kTest>
@@ -150,7 +171,8 @@ __device__ __forceinline__ NmsBox make_nms_box(const NmsArguments& arguments,
   if constexpr (kTest == NmsTest::fast) {
     box.area = area(box.corners);
     // Intersections with a box without area are 0, which decides whatever the union.
-    box.careful = box.area > 0.0f && box.area < arguments.iou_threshold.careful_below;
+    const bool careful = box.area > 0.0f && box.area < arguments.iou_threshold.careful_below;
+    box.share = careful ? -INFINITY : __fmul_rn(arguments.iou_threshold.share, box.area);
   } else {
     box.threshold = arguments.threshold;
     if (arguments.class_thresholds != nullptr && class_id >= 0 &&

@@ -1,6 +1,6 @@
-// Greedy suppression inside a tile by one warp that tests the tile's pairs as it goes, so that
-// hardly any is tested whose later box has been suppressed already: for tiles of which few boxes
-// are kept. Where most are, all pairs and resolve_tile() are faster, as nothing waits.
+// Greedy suppression inside a tile by one warp: settle_row() tests the tile's pairs as it goes, so
+// that hardly any is tested whose later box has been suppressed already. Where most boxes are kept,
+// overlapping_boxes(), which can go ahead, and settle_flagged() are faster, as nothing waits.
 #pragma once
 
 #include "nms_shared_boxes.cuh"
@@ -19,7 +19,7 @@ __device__ __forceinline__ void settle_row(const NmsArguments& arguments, const 
   bool careful = kTest != NmsTest::fast;
 #pragma unroll
   for (int k = 0; k < kRows; ++k)
-    careful = careful || box[k].careful;
+    careful = careful || box[k].careful();
   careful = __any_sync(kFullWarp, static_cast<int>(careful)) != 0;
   constexpr int kMany = kRows == 1 ? kSharedBoxGroup : 1;  // two rows need too many registers
   constexpr unsigned kManyFlags = (1u << kMany) - 1u;
@@ -65,6 +65,76 @@ __device__ __forceinline__ void settle_row(const NmsArguments& arguments, const 
     left = now;
     ahead = now & (~1u << last);
   }
+}
+
+/// Flags boxes of a tile so that of each two that overlap one is; boxes that are not alive are
+/// never flagged, others may be without a cause. A pair is looked at once, but for some in each
+/// half: that is a ring, in which each box meets the 16 that follow it.
+template <NmsTest kTest>
+__device__ __forceinline__ TileMask overlapping_boxes(const NmsArguments& arguments,
+                                                      const NmsBox* box, const bool* alive,
+                                                      const SharedBoxes& tile) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+  bool hit[2] = {false, false};
+  if constexpr (kTest == NmsTest::fast) {
+    float least[2] = {INFINITY, INFINITY};
+#pragma unroll 4
+    for (int i = 1; i <= kWarpSize / 2; ++i) {
+      const int first = (lane + i) % kWarpSize;
+      const int second = first + kWarpSize;
+      least[0] = fminf(least[0], share_left(box[0].corners, tile.at(first), tile.share_at(first)));
+      least[1] =
+          fminf(least[1], share_left(box[1].corners, tile.at(second), tile.share_at(second)));
+    }
+#pragma unroll 2
+    for (int i = 0; i < kWarpSize; i += kSharedBoxGroup) {
+      float left = INFINITY;
+      least_share_left<1>(box + 1, tile.corners + i, tile.shares[i / kSharedBoxGroup], &left);
+      least[1] = fminf(least[1], left);
+    }
+#pragma unroll
+    for (int k = 0; k < 2; ++k)
+      hit[k] = least[k] < share_bound(box[k], alive[k]);
+  } else {
+#pragma unroll 1
+    for (int i = 0; i < kWarpSize; ++i) {
+      hit[0] = hit[0] || (alive[0] && i > lane && overlaps<kTest>(arguments, box[0], tile, i));
+      hit[1] = hit[1] || (alive[1] && overlaps<kTest>(arguments, box[1], tile, i)) ||
+               (alive[1] && i > lane && overlaps<kTest>(arguments, box[1], tile, i + kWarpSize));
+    }
+  }
+  return {__ballot_sync(kFullWarp, hit[0]), __ballot_sync(kFullWarp, hit[1])};
+}
+
+/// Settles a tile whose overlapping boxes are flagged as overlapping_boxes() does. On return those
+/// alive are the kept ones.
+template <NmsTest kTest>
+__device__ __forceinline__ void settle_flagged(const NmsArguments& arguments, const NmsBox* box,
+                                               const SharedBoxes& tile, TileMask flagged,
+                                               bool* alive) {
+  const unsigned lane = threadIdx.x % kWarpSize;
+  TileMask earlier[2] = {};  // which earlier boxes overlap a lane's
+  while (any_of(flagged, flagged)) {
+    const int other = first_flag(flagged);
+    TileMask own = {0u, 0u};
+    (other < kWarpSize ? own.low : own.high) = 1u << (other % kWarpSize);
+    flagged = {flagged.low & ~own.low, flagged.high & ~own.high};
+    bool hit[2];
+#pragma unroll
+    for (int k = 0; k < 2; ++k)
+      hit[k] = alive[k] && !flag_of(own, lane, k == 1) &&
+               overlaps<kTest>(arguments, box[k], tile, other);
+    const TileMask hits = {__ballot_sync(kFullWarp, hit[0]), __ballot_sync(kFullWarp, hit[1])};
+#pragma unroll
+    for (int k = 0; k < 2; ++k) {
+      const TileMask found = flag_of(own, lane, k == 1) ? hits : hit[k] ? own : TileMask{0u, 0u};
+      const TileMask before = flags_before(found, lane, k == 1);
+      earlier[k] = {earlier[k].low | before.low, earlier[k].high | before.high};
+    }
+  }
+  const TileMask kept = resolve_tile(alive[0], alive[1], earlier[0], earlier[1]);
+  alive[0] = flag_of(kept, lane, false);
+  alive[1] = flag_of(kept, lane, true);
 }
 
 /// Suppression inside each class of a tile, all at the same time, two boxes a lane: every box meets

@@ -24,6 +24,7 @@ struct SharedBoxes {
   float4* areas;                ///< of the fast test, a group each
   pinned::RotatedBox* rotated;  ///< of the test for rotated boxes
   std::int64_t* classes;        ///< where classes are compared
+  float4* shares = nullptr;     ///< of drop_overlapping() with the fast test, a group each
 
   __device__ Corners at(int i) const {
     const float4 c = corners[i];
@@ -31,10 +32,12 @@ struct SharedBoxes {
   }
 
   __device__ float& area_at(int i) const { return reinterpret_cast<float*>(areas)[i]; }
+  __device__ float& share_at(int i) const { return reinterpret_cast<float*>(shares)[i]; }
 
   /// From box `first` on, a multiple of kSharedBoxGroup.
   __device__ SharedBoxes from(int first) const {
-    return {corners + first, areas + first / kSharedBoxGroup, rotated + first, classes + first};
+    return {corners + first, areas + first / kSharedBoxGroup, rotated + first, classes + first,
+            shares == nullptr ? nullptr : shares + first / kSharedBoxGroup};
   }
 
   /// Stores `box` as number `i`.
@@ -45,7 +48,10 @@ struct SharedBoxes {
     } else {
       corners[i] = make_float4(box.corners.x1, box.corners.y1, box.corners.x2, box.corners.y2);
     }
-    if constexpr (kTest == NmsTest::fast) area_at(i) = box.area;
+    if constexpr (kTest == NmsTest::fast) {
+      area_at(i) = box.area;
+      if (shares != nullptr) share_at(i) = box.share;
+    }
     if constexpr (kWithClasses) classes[i] = box.class_id;
   }
 };
@@ -88,8 +94,8 @@ __device__ __forceinline__ bool overlaps(const NmsArguments& arguments, const Nm
   } else {
     const float negative = negative_intersection(box.corners, others.at(i));
     const float union_area = __fadd_rn(__fadd_rn(box.area, others.area_at(i)), negative);
-    return box.careful ? exceeds_carefully(-negative, union_area, arguments.iou_threshold)
-                       : threshold_margin(negative, union_area, arguments.iou_threshold) < 0.0f;
+    return box.careful() ? exceeds_carefully(-negative, union_area, arguments.iou_threshold)
+                         : threshold_margin(negative, union_area, arguments.iou_threshold) < 0.0f;
   }
 }
 
@@ -232,7 +238,7 @@ __device__ __forceinline__ void overlaps_of_rows(const NmsArguments& arguments, 
 #pragma unroll
     for (int k = 0; k < kRows; ++k) {
       bits[k] = __brev(bits[k]);  // the first one was pushed furthest up
-      if (!rows[k].careful) continue;
+      if (!rows[k].careful()) continue;
       bits[k] = 0u;
 #pragma unroll 1
       for (int i = 0; i < kColumns; ++i)
@@ -242,38 +248,39 @@ __device__ __forceinline__ void overlaps_of_rows(const NmsArguments& arguments, 
   }
 }
 
-/// Tests kRows boxes against kColumns shared ones and flags which of them are hit; with
-/// kCompareClasses, by boxes of their class. `hit` is not 0 where a box was hit before.
-template <bool kCompareClasses, int kRows, int kColumns>
-__device__ __forceinline__ void flag_hits(const NmsArguments& arguments, const NmsBox* rows,
-                                          const SharedBoxes& others, int first, unsigned* hit) {
-  unsigned bits[static_cast<unsigned>(kRows)] = {};
-  push_overlaps<kRows, kColumns>(arguments, rows, others, first, bits);
+/// What share_left() has to be below for a test: nothing is where a box is not alive.
+__device__ __forceinline__ float share_bound(const NmsBox& box, bool alive) {
+  return alive ? -box.share : -INFINITY;
+}
+
+/// The least that intersections of each of kRows boxes with a group of others leave of the shares
+/// of those.
+template <int kRows>
+__device__ __forceinline__ void least_share_left(const NmsBox* rows, const float4* corners,
+                                                 const float4& shares, float* least) {
+  const float share[kSharedBoxGroup] = {shares.x, shares.y, shares.z, shares.w};
 #pragma unroll
-  for (int k = 0; k < kRows; ++k) {
-    if constexpr (kCompareClasses) {
-      if (bits[k] != 0u) {
+  for (int i = 0; i < kSharedBoxGroup; ++i) {
+    const float4 c = corners[i];
 #pragma unroll
-        for (int i = 0; i < kColumns; ++i) {
-          const bool same = others.classes[first + i] == rows[k].class_id;
-          if (!same)
-            bits[k] &= ~(1u << (kColumns - 1 - i));  // the first one was pushed furthest up
-        }
-      }
+    for (int k = 0; k < kRows; ++k) {
+      const float left = share_left(rows[k].corners, {c.x, c.y, c.z, c.w}, share[i]);
+      least[k] = i == 0 ? left : fminf(least[k], left);
     }
-    hit[k] |= bits[k];
   }
 }
 
 /// For each of kRows boxes that is alive, whether it still is when it has met the shared boxes from
-/// `begin`, a multiple of kSharedBoxGroup, to `end`; with kCompareClasses, those of its class.
+/// `begin`, a multiple of kSharedBoxGroup, to `end`; with kCompareClasses, those of its class. With
+/// the fast test it meets a group at a time, and the last one is filled up. That is for boxes few
+/// of which are dropped: where shares let one pass, the group is tested again.
 template <bool kCompareClasses, NmsTest kTest, int kRows>
 __device__ __forceinline__ void drop_overlapping(const NmsArguments& arguments, const NmsBox* rows,
                                                  const SharedBoxes& others, int begin, int end,
                                                  bool* alive) {
-  const auto test_one_by_one = [&](int k) {
+  const auto test_one_by_one = [&](int k, int from, int to) {
 #pragma unroll 1
-    for (int i = begin; i < end && alive[k]; ++i) {
+    for (int i = from; i < to && alive[k]; ++i) {
       if (kCompareClasses && others.classes[i] != rows[k].class_id) continue;
       alive[k] = !overlaps<kTest>(arguments, rows[k], others, i);
     }
@@ -281,37 +288,40 @@ __device__ __forceinline__ void drop_overlapping(const NmsArguments& arguments, 
   if constexpr (kTest != NmsTest::fast) {
 #pragma unroll
     for (int k = 0; k < kRows; ++k)
-      test_one_by_one(k);
+      test_one_by_one(k, begin, end);
   } else {
-    bool careful = false;
-    unsigned hit[static_cast<unsigned>(kRows)];  // not 0: not alive
-#pragma unroll
-    for (int k = 0; k < kRows; ++k) {
-      careful = careful || (alive[k] && rows[k].careful);
-      hit[k] = alive[k] ? 0u : 1u;
-    }
-    if (careful) {
+    float bound[static_cast<unsigned>(kRows)];
+    const auto any_alive = [&] {
+      bool any = false;
 #pragma unroll
       for (int k = 0; k < kRows; ++k)
-        test_one_by_one(k);
-      return;
-    }
-    const auto all_hit = [&] {
-      bool all = true;
-#pragma unroll
-      for (int k = 0; k < kRows; ++k)
-        all = all && hit[k] != 0u;
-      return all;
+        any = any || alive[k];
+      return any;
     };
-    int i = begin;
-    for (; i + kSharedBoxGroup <= end && !all_hit(); i += kSharedBoxGroup)
-      flag_hits<kCompareClasses, kRows, kSharedBoxGroup>(arguments, rows, others, i, hit);
-#pragma unroll 1
-    for (; i < end && !all_hit(); ++i)
-      flag_hits<kCompareClasses, kRows, 1>(arguments, rows, others, i, hit);
 #pragma unroll
     for (int k = 0; k < kRows; ++k)
-      alive[k] = hit[k] == 0u;
+      bound[k] = share_bound(rows[k], alive[k]);
+    const float4* corners = others.corners + begin;
+    const float4* shares = others.shares + begin / kSharedBoxGroup;
+    const float4* stop = any_alive() ? others.corners + end : corners;
+#pragma unroll 1
+    for (; corners < stop; corners += kSharedBoxGroup, ++shares) {
+      float least[static_cast<unsigned>(kRows)];
+      least_share_left<kRows>(rows, corners, *shares, least);
+      bool hit = false;
+#pragma unroll
+      for (int k = 0; k < kRows; ++k)
+        hit = hit | (least[k] < bound[k]);
+      if (!hit) continue;
+      const auto first = static_cast<int>(corners - others.corners);
+#pragma unroll
+      for (int k = 0; k < kRows; ++k) {
+        if (!(least[k] < bound[k])) continue;
+        test_one_by_one(k, first, first + kSharedBoxGroup);
+        bound[k] = share_bound(rows[k], alive[k]);
+      }
+      if (!any_alive()) stop = corners;  // and not a return, so that lanes go on together
+    }
   }
 }
 
@@ -321,7 +331,7 @@ template <NmsTest kTest>
 __device__ __forceinline__ bool overlaps_none(const NmsArguments& arguments, const NmsBox& box,
                                               const SharedBoxes& others, int begin, int end) {
   int i = begin;
-  if (kTest == NmsTest::fast && !box.careful) {
+  if (kTest == NmsTest::fast && !box.careful()) {
     const auto overlaps_one = [&](int other) {
       return margin_with(arguments, box, others.at(other), others.area_at(other)) < 0.0f;
     };

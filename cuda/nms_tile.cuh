@@ -40,6 +40,12 @@ __device__ __forceinline__ TileMask resolve_tile(bool first_alive, bool second_a
   return kept;
 }
 
+/// The number of the first flag that is set; one is.
+__device__ __forceinline__ int first_flag(const TileMask& mask) {
+  return mask.low != 0u ? __ffs(static_cast<int>(mask.low)) - 1
+                        : kWarpSize + __ffs(static_cast<int>(mask.high)) - 1;
+}
+
 /// The first `limit` of the flags that are set.
 __device__ __forceinline__ TileMask first_flags(TileMask mask, int limit) {
   while (mask.count() > limit) {

@@ -91,6 +91,44 @@ TEST(IouThreshold, DecidesAsTheRoundedDivisionDoes) {
   EXPECT_GT(exceeding, 300000);
 }
 
+TEST(IouThreshold, SharesLetEveryPairPassThatExceeds) {
+  constexpr std::uint32_t kSeed = 20240811;
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed);
+  Generator random(kSeed);
+  int exceeding = 0;
+  int ruled_out = 0;
+  for (int draw = 0; draw < 30000; ++draw) {
+    const float t = threshold(random);
+    const IouThreshold prepared = make_iou_threshold(t);
+    for (int pair = 0; pair < 100; ++pair) {
+      const bool usual = random.below(4) != 0;
+      const float a = random.power_range(usual ? -4 : -126, usual ? 20 : 120);
+      if (a < prepared.careful_below) continue;
+      const float b = random.below(8) == 0 ? random.power_range(-126, 120)
+                                           : random.power_range(-1, 1) * (0.5f * a);
+      // Sides whose product is as near the bound as four units in the last place, or 2^-15, away.
+      const double sum = static_cast<double>(a) + b;
+      const bool near = random.below(2) == 0;
+      const double bound = t / (1.0 + t) * sum * (near ? 1.0 : 1.0 - 0x1p-15);
+      const float width = random.power_range(-3, 3) * std::sqrt(static_cast<float>(bound));
+      const float height = near_intersection(random, static_cast<float>(bound / width), 1.0f);
+      const float i = width * height;
+      const float u = (a + b) - i;
+      if (!(i > 0.0f && u > 0.0f && i <= std::fmin(a, b) && std::isfinite(u))) continue;
+      const bool passes = std::fma(width, -height, prepared.share * b) < -(prepared.share * a);
+      if (i / u > t) {
+        ++exceeding;
+        ASSERT_TRUE(passes) << "t " << t << " a " << a << " b " << b << " i " << i;
+      } else if (!near) {
+        ++ruled_out;
+        ASSERT_FALSE(passes) << "t " << t << " a " << a << " b " << b << " i " << i;
+      }
+    }
+  }
+  EXPECT_GT(exceeding, 100000);
+  EXPECT_GT(ruled_out, 100000);
+}
+
 TEST(IouThreshold, NoOverlapNeverExceeds) {
   for (const float t : {0.0f, 0x1p-149f, 0.3f, 0.5f, 1.0f}) {
     const IouThreshold prepared = make_iou_threshold(t);
