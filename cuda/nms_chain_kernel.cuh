@@ -247,19 +247,18 @@ struct PairsOfTile {
 template <bool kClassAware, NmsTest kTest>
 __device__ __forceinline__ void test_pairs(const NmsArguments& arguments, const NmsBox& box,
                                            bool alive, const SharedBoxes& tile,
-                                           const PairsOfTile& pairs, bool crowded) {
+                                           const PairsOfTile& pairs) {
   if (!pairs.takes_part || !alive) return;
   const SharedBoxes columns = tile.from(pairs.columns);
-  if constexpr (kClassAware) {
-    *pairs.to = overlapping<kTest>(arguments, box, columns, *pairs.to);
-  } else if (kTest != NmsTest::fast || crowded) {
-    *pairs.to = overlaps_before<kTest>(arguments, box, columns, pairs.end);
-  } else {
-    unsigned left;
-    find_intersecting<1>(&box, columns, kWarpSize, &left);
-    if (pairs.end < kWarpSize) left &= (1u << pairs.end) - 1u;
-    *pairs.to = overlapping<kTest>(arguments, box, columns, left);
+  unsigned to_test = *pairs.to;
+  if constexpr (!kClassAware) {
+    to_test = ~0u;
+    if constexpr (kTest == NmsTest::fast) {
+      find_intersecting<1>(&box, columns, kWarpSize, &to_test);
+    }
+    if (pairs.end < kWarpSize) to_test &= (1u << pairs.end) - 1u;
   }
+  *pairs.to = overlapping<kTest>(arguments, box, columns, to_test);
 }
 
 /// Greedy suppression within the tile by its first warp: the boxes kept.
@@ -337,7 +336,7 @@ __global__ void __launch_bounds__(kNmsChainThreads, 4)
   bool pairs_known = false;
   bool crowded = false;  // as the warp has seen
   const bool careful =
-      __any_sync(kFullWarp, static_cast<int>(box[0].careful || box[1].careful)) != 0;
+      __any_sync(kFullWarp, static_cast<int>(box[0].careful() || box[1].careful())) != 0;
   ChainProgress progress = {min(candidates - tile_start, kTile), 0, 0, 0};
   const auto wait = [&](int index) {
     const auto kept = static_cast<unsigned>(wait_for_half(words + index));
@@ -384,7 +383,7 @@ __global__ void __launch_bounds__(kNmsChainThreads, 4)
         if (index >= 0) meet_together(index, false);
       }
       if (ahead) {
-        test_pairs<kClassAware, kTest>(arguments, box[0], alive[0], tile, pairs, crowded);
+        test_pairs<kClassAware, kTest>(arguments, box[0], alive[0], tile, pairs);
         pairs_known = true;
         if (end + warp >= 0) meet_together(end + warp, true);
       }
@@ -421,7 +420,7 @@ __global__ void __launch_bounds__(kNmsChainThreads, 4)
   const bool settles = progress.kept < workspace.stop && progress.left > 0;
   if (settles && !pairs_known && progress.expects_few_hits(kTile / 2) &&
       8 * progress.left >= 7 * kTile) {
-    test_pairs<kClassAware, kTest>(arguments, box[0], alive[0], tile, pairs, crowded);
+    test_pairs<kClassAware, kTest>(arguments, box[0], alive[0], tile, pairs);
     pairs_known = true;
     __syncthreads();
   }
