@@ -86,7 +86,7 @@ __device__ __forceinline__ TileMask overlapping_boxes(const NmsArguments& argume
       least[1] =
           fminf(least[1], share_left(box[1].corners, tile.at(second), tile.share_at(second)));
     }
-#pragma unroll 2
+#pragma unroll 1
     for (int i = 0; i < kWarpSize; i += kSharedBoxGroup) {
       float left = INFINITY;
       least_share_left<1>(box + 1, tile.corners + i, tile.shares[i / kSharedBoxGroup], &left);
