@@ -4,10 +4,9 @@
 //
 // Floor      pairs: as in nms_block_kernel.cuh.
 // This       a tile meets what earlier tiles have kept, tile after tile as they publish it, and
-// then
-//            settles itself. What it keeps is 64 flags, published as two words of 32 flags and a
-//            mark that they are there; nothing else is handed on, since an earlier launch has left
-//            all boxes in memory. docs/performance.md has the counts.
+//            then settles itself. What it keeps is 64 flags, published as two words of 32 flags and
+//            a mark that they are there; nothing else is handed on, since an earlier launch has
+//            left all boxes in memory. docs/performance.md has the counts.
 //
 // Blocks take tiles by ticket, the first tiles of all images first: a block waits only for tiles of
 // lower tickets, whose blocks have been started, whatever the order in which a device starts them.

@@ -5,8 +5,7 @@
 // Floor      pairs: as in nms_block_kernel.cuh, 1.0 M (clustered) to 7.3 M (nearly all kept) of the
 //            8.4 M pairs of 4096 boxes; bytes: 20 (+ class) a box.
 // This       all pairs of a panel (its upper triangle) and, for later boxes, only kept ones; mask
-// of
-//            n^2 / 16 bytes for one panel (1 MB for 4096 boxes), written once and read at most
+//            of n^2 / 16 bytes for one panel (1 MB for 4096 boxes), written once and read at most
 //            once, in whole 32-byte sectors; reduction of a panel in one block: 1 barrier a tile.
 //            Memory O(n), launches 2 a panel after the sort.
 #pragma once

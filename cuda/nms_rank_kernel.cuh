@@ -1,9 +1,9 @@
 // The sorted order of a few thousand elements an image by counting: the place of an element is the
-// number of elements that come before it. Prepares workspace and outputs for the panels as well.
+// number of elements that come before it. Prepares workspace and outputs for what follows as well.
 //
 // Floor      4 bytes an element in, 16 (+ class) and a number out.
-// This       every pair of elements, 2 instructions each where both take part, and all scores once a
-//            block, that is once for each 32 elements: for 4096 elements 2.8 M warp instructions,
+// This       every pair of elements, 2 instructions each where both take part, and all scores once
+//            a block, that is once for each 32 elements: for 4096 elements 2.8 M warp instructions,
 //            which all SMs share, 3 us on a large GPU. A radix sort executes fewer, yet by one
 //            block (5 us) or in 6 launches, and wants a kernel before it and one after it.
 #pragma once
@@ -116,9 +116,12 @@ __global__ void __launch_bounds__(kNmsThreads)
   if (rank != 0u) atomicAdd(&ranks[lane], rank);
   if (counts_all && lane == 0) atomicAdd(&candidate_count, candidates);
 
+  // A warp's items at a time, so that all blocks have as many.
   const std::int64_t items = max(arguments.elements, arguments.capacity);
   const std::int64_t stride = static_cast<std::int64_t>(blocks_per_image) * kNmsThreads;
-  for (std::int64_t i = where.block * kNmsThreads + threadIdx.x; i < items; i += stride)
+  for (std::int64_t i =
+           (warp * static_cast<std::int64_t>(blocks_per_image) + where.block) * kWarpSize + lane;
+       i < items; i += stride)
     initialise_item(arguments, workspace, image, i);
   __syncthreads();
 
