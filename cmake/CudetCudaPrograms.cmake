@@ -1,14 +1,17 @@
 # cudet_link_cuda_program(target): links a program that calls cudet and the CUDA runtime itself.
 #
-# With CUDET_CUDART_DIR both find the runtime in that folder when they run. cudet holds a runtime of
-# its own; its objects are linked once more then, to a library without one.
+# A shared cudet holds a runtime of its own. With CUDET_CUDART_DIR its objects are linked once more,
+# to a library without one, so that it and the program take the runtime that LD_LIBRARY_PATH has.
 set(CUDET_CUDART_DIR
     ""
-    CACHE PATH "Folder with a libcudart.so that the CUDA tests and gpu_bench run with")
+    CACHE PATH "Folder with a libcudart.so that the CUDA tests run with")
 
 if(CUDET_CUDART_DIR)
   if(NOT CUDET_ENABLE_CUDA)
     message(FATAL_ERROR "CUDET_CUDART_DIR needs CUDET_ENABLE_CUDA=ON")
+  endif()
+  if(NOT EXISTS "${CUDET_CUDART_DIR}/libcudart.so")
+    message(FATAL_ERROR "There is no libcudart.so in CUDET_CUDART_DIR, ${CUDET_CUDART_DIR}")
   endif()
   add_library(cudet_without_runtime SHARED EXCLUDE_FROM_ALL $<TARGET_OBJECTS:cudet>)
   target_include_directories(cudet_without_runtime INTERFACE "${PROJECT_SOURCE_DIR}/include")

@@ -368,7 +368,8 @@ __global__ void __launch_bounds__(kNmsChainThreads, 4)
   }
   for (int group = -(place.tile % kNmsGroupTiles); group < place.tile;) {
     const int groups_left = (place.tile - group) / kNmsGroupTiles;
-    const bool ahead = progress.expects_few_hits(place.tile * kTile);
+    // Twice as sure for what is tested ahead: all of it may be in vain where a box is suppressed.
+    const bool ahead = progress.expects_few_hits(2 * place.tile * kTile);
     const int groups = ahead ? groups_left : progress.expects_few_hits(kNmsGroupBoxes) ? 1 : 0;
     if (progress.left == 0) {
       for (int index = 2 * group + warp; index < 2 * place.tile; index += kNmsChainWarps) {

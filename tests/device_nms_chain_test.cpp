@@ -22,14 +22,9 @@ TEST_P(DeviceNmsChain, EqualsTheReference) {
       for (const int class_count : {0, 1, 3, 80}) {  // 0: no classes
         Random random(static_cast<std::uint64_t>(1000 * n + 100 * distribution + class_count));
         SCOPED_TRACE(random.trace());
-        NmsProblem problem;
-        problem.boxes = HostTensor::of_reals(
-            DataType::float32, {batch, n, 4},
-            random_boxes(random, static_cast<BoxDistribution>(distribution), batch * n));
-        problem.scores = HostTensor::of_reals(
-            DataType::float32, {batch, n},
-            random_scores(random, n % 2 == 0 ? ScoreDistribution::ties : ScoreDistribution::uniform,
-                          batch * n));
+        NmsProblem problem =
+            random_images(random, batch, n, static_cast<BoxDistribution>(distribution),
+                          n % 2 == 0 ? ScoreDistribution::ties : ScoreDistribution::uniform);
         std::vector<std::int64_t> classes;
         for (std::int64_t i = 0; i < batch * n && class_count > 0; ++i) {
           const std::int64_t class_id = random.integer(0, class_count - 1);
@@ -59,14 +54,8 @@ INSTANTIATE_TEST_SUITE_P(N, DeviceNmsChain,
 TEST(DeviceNmsChain, SixteenImages) {
   Random random(16);
   SCOPED_TRACE(random.trace());
-  constexpr std::int64_t kN = 500;
-  NmsProblem problem;
-  problem.boxes =
-      HostTensor::of_reals(DataType::float32, {kNmsFewImages, kN, 4},
-                           random_boxes(random, BoxDistribution::clustered, kNmsFewImages * kN));
-  problem.scores =
-      HostTensor::of_reals(DataType::float32, {kNmsFewImages, kN},
-                           random_scores(random, ScoreDistribution::uniform, kNmsFewImages * kN));
+  const NmsProblem problem = random_images(random, kNmsFewImages, 500, BoxDistribution::clustered,
+                                           ScoreDistribution::uniform);
   expect_on_device(problem, reference_result(problem), StreamMode::captured);
 }
 

@@ -47,13 +47,8 @@ TEST(DeviceNmsLarge, ManyTinyImagesAreOneLaunch) {
     constexpr std::int64_t kImages = 301;
     Random random(static_cast<std::uint64_t>(n));
     SCOPED_TRACE(random.trace());
-    NmsProblem problem;
-    problem.boxes =
-        HostTensor::of_reals(DataType::float32, {kImages, n, 4},
-                             random_boxes(random, BoxDistribution::clustered, kImages * n));
-    problem.scores =
-        HostTensor::of_reals(DataType::float32, {kImages, n},
-                             random_scores(random, ScoreDistribution::ties, kImages * n));
+    NmsProblem problem =
+        random_images(random, kImages, n, BoxDistribution::clustered, ScoreDistribution::ties);
     std::vector<std::int64_t> classes;
     for (std::int64_t i = 0; i < kImages * n; ++i)
       classes.push_back(random.integer(0, 4));

@@ -20,11 +20,8 @@ namespace {
 
 /// `batch` images of clustered boxes with three classes.
 NmsProblem clustered_problem(Random& random, std::int64_t batch, std::int64_t n) {
-  NmsProblem problem;
-  problem.boxes = HostTensor::of_reals(DataType::float32, {batch, n, 4},
-                                       random_boxes(random, BoxDistribution::clustered, batch * n));
-  problem.scores = HostTensor::of_reals(
-      DataType::float32, {batch, n}, random_scores(random, ScoreDistribution::uniform, batch * n));
+  NmsProblem problem =
+      random_images(random, batch, n, BoxDistribution::clustered, ScoreDistribution::uniform);
   std::vector<std::int64_t> classes;
   for (std::int64_t i = 0; i < batch * n; ++i)
     classes.push_back(random.integer(0, 2));

@@ -190,6 +190,16 @@ NmsResult reference_result(const NmsProblem& problem, DataType index_type) {
   return expected;
 }
 
+NmsProblem random_images(Random& random, std::int64_t batch, std::int64_t n,
+                         BoxDistribution distribution, ScoreDistribution score_distribution) {
+  NmsProblem problem;
+  problem.boxes = HostTensor::of_reals(DataType::float32, {batch, n, 4},
+                                       random_boxes(random, distribution, batch * n));
+  problem.scores = HostTensor::of_reals(DataType::float32, {batch, n},
+                                        random_scores(random, score_distribution, batch * n));
+  return problem;
+}
+
 NmsProblem random_flat_problem(Random& random, std::int64_t largest_n, std::int64_t largest_batch) {
   static const std::vector<DataType> real_types = {DataType::float32, DataType::float32,
                                                    DataType::float16, DataType::bfloat16};

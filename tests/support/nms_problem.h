@@ -70,6 +70,10 @@ testing::AssertionResult same_result(const NmsResult& got, const NmsResult& expe
 /// What the reference gives for `problem`, checked for success. The CPU mode must give the same.
 NmsResult reference_result(const NmsProblem& problem, DataType index_type = DataType::int32);
 
+/// Images of `n` boxes and scores each, float32 and without classes, and the default options.
+NmsProblem random_images(Random& random, std::int64_t batch, std::int64_t n,
+                         BoxDistribution distribution, ScoreDistribution score_distribution);
+
 /// Greedy problems: options, forms of input, types, formats, limits and thresholds at random, with
 /// thresholds that are met exactly among them; at most `largest_n` boxes an image and
 /// `largest_batch` images.
