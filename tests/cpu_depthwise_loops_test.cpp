@@ -6,20 +6,17 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <algorithm>
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <vector>
 
 namespace cudet::test {
 namespace {
 
-using cpu::DepthwiseColumns;
 using cpu::DepthwiseLoops;
-using cpu::DepthwiseStrip;
-using cpu::DepthwiseStrips;
 using cpu::kSlab;
+using cpu::TapStrip;
 
 using Numbers = std::vector<float>;
 
@@ -55,7 +52,7 @@ INSTANTIATE_TEST_SUITE_P(Instructions, CpuDepthwiseLoops,
 
 /// Some strips of 1 to 7 taps each, and how many they have together.
 struct Strips {
-  std::vector<DepthwiseStrip> list;
+  std::vector<TapStrip> list;
   int taps = 0;
 };
 Strips random_strips(Random& random, std::int64_t step, std::int64_t rows) {
@@ -64,7 +61,7 @@ Strips random_strips(Random& random, std::int64_t step, std::int64_t rows) {
   for (std::int64_t s = 0; s < count; ++s) {
     const int taps = static_cast<int>(random.integer(1, cpu::kStripTaps));
     strips.list.push_back(
-        {random.integer(0, rows) * step + random.integer(0, 5), strips.taps, taps, 0, 0});
+        {random.integer(0, rows) * step + random.integer(0, 5), strips.taps, taps});
     strips.taps += taps;
   }
   return strips;
@@ -84,10 +81,9 @@ TEST_P(CpuDepthwiseLoops, ConvolveRows) {
     const Numbers before = random_numbers(random, rows * y_step + 1);
     Numbers y = before;
     const float start = 0.25f;
-    loops_->convolve(x.data(),
-                     {strips.list.data(), static_cast<int>(strips.list.size()), step,
-                      weights.data(), strips.taps},
-                     rows, columns, {&start, accumulate, y.data(), y_step});
+    loops_->convolve(
+        x.data(), {strips.list.data(), static_cast<int>(strips.list.size()), step, weights.data()},
+        rows, columns, {&start, accumulate, y.data(), y_step});
     for (std::int64_t i = 0; i < static_cast<std::int64_t>(y.size()); ++i) {
       const std::int64_t row = i / y_step;
       if (row == rows || i % y_step >= columns) {
@@ -95,7 +91,7 @@ TEST_P(CpuDepthwiseLoops, ConvolveRows) {
         continue;
       }
       double expected = static_cast<double>(accumulate ? at(before, i) : start);
-      for (const DepthwiseStrip& strip : strips.list) {
+      for (const TapStrip& strip : strips.list) {
         for (int t = 0; t < strip.taps; ++t) {
           expected += static_cast<double>(at(weights, strip.first + t)) *
                       static_cast<double>(at(x, strip.offset + (row + t) * step + i % y_step));
@@ -106,63 +102,119 @@ TEST_P(CpuDepthwiseLoops, ConvolveRows) {
   }
 }
 
-// Rows of places with a NaN wherever nothing may be read. Each has one strip of its own length.
-TEST_P(CpuDepthwiseLoops, ConvolveSlabs) {
+/// A window of some rows and runs of taps, and the rows of its image that exist.
+struct PixelProblem {
+  cpu::PixelWindow window = {};
+  std::vector<cpu::PixelRun> runs;
+  int row_taps = 0;
+  cpu::TapRows tap_rows = {};
+  std::int64_t places = 0;
+  Numbers storage;
+
+  const float* x() const { return storage.data() - tap_rows.begin * window.row; }
+
+  /// Calls visit(number of the weight, element of x) for what an output of row 0 or 1 reads.
+  template <class Visit>
+  void for_each_tap(std::int64_t row, std::int64_t place, std::int64_t channel, Visit visit) const {
+    for (int p = tap_rows.begin; p < tap_rows.end; ++p) {
+      if (p < row || p - row >= window.tap_rows) continue;
+      for (const cpu::PixelRun& run : runs) {
+        for (int t = 0; t < run.taps; ++t) {
+          const std::int64_t column = window.left + run.column + (place + t) * window.stride;
+          if (column < 0 || column >= window.columns) continue;
+          const std::int64_t weight =
+              (p - row) * window.weight_row + run.weight + t * window.weight;
+          visit(weight + channel, x()[p * window.row + column * window.channels + channel]);
+        }
+      }
+    }
+  }
+};
+PixelProblem random_pixels(Random& random, std::int64_t places, int rows) {
+  PixelProblem problem;
+  cpu::PixelWindow& window = problem.window;
+  problem.places = places;
+  window.channels = random.integer(1, 40);
+  window.stride = random.integer(1, 3);
+  std::int64_t reach = 0;  // columns that an output reads
+  for (std::int64_t r = random.integer(1, 2); r > 0; --r) {
+    const int taps = static_cast<int>(random.integer(1, cpu::kStripTaps));
+    const std::int64_t column = random.integer(0, 3);
+    problem.runs.push_back({column, problem.row_taps * window.channels, taps});
+    problem.row_taps += taps;
+    reach = std::max(reach, column + (taps - 1) * window.stride + 1);
+  }
+  window.runs = problem.runs.data();
+  window.count = static_cast<int>(problem.runs.size());
+  window.tap_rows = static_cast<int>(random.integer(1, 4));
+  window.weight = window.channels;
+  window.weight_row = problem.row_taps * window.channels;
+  window.left = random.integer(-reach, 2);
+  const std::int64_t needed = window.left + (places - 1) * window.stride + reach;
+  window.columns = std::max<std::int64_t>(1, needed - random.integer(0, reach));
+  window.row = window.columns * window.channels;
+  const int last = window.tap_rows + rows - 1;
+  problem.tap_rows.begin = static_cast<int>(random.integer(0, last));
+  problem.tap_rows.end = static_cast<int>(random.integer(problem.tap_rows.begin, last));
+  // No more than the rows that exist: what lies beside them is not the test's memory.
+  const std::int64_t count = problem.tap_rows.end - problem.tap_rows.begin;
+  problem.storage = random_numbers(random, count * window.row);
+  return problem;
+}
+
+TEST_P(CpuDepthwiseLoops, ConvolvePixels) {
   Random random(12);
   SCOPED_TRACE(random.trace());
-  for (std::int64_t places = 1; places < 60; ++places) {
-    const std::int64_t slabs = random.integer(1, 3);
-    const int lanes = static_cast<int>(random.integer(1, kSlab));
-    const std::int64_t channels = (slabs - 1) * kSlab + lanes;
-    const std::int64_t stride = random.integer(1, 3);
-    const int taps = static_cast<int>(random.integer(1, cpu::kStripTaps));
-    const std::int64_t left = -random.integer(0, taps - 1);
-    const std::int64_t reach = (taps - 1) * stride + 1;
-    const std::int64_t needed = left + (places - 1) * stride + reach;
-    const std::int64_t existing =
-        std::max<std::int64_t>(1, needed - random.integer(0, taps - 1) * stride);
-    // What may be read of whole columns ends with x.
-    const std::int64_t whole = existing - (slabs * kSlab - 1) / channels;
-    const std::int64_t count = random.integer(1, 3);
-    const std::int64_t step = (existing - left) * channels;
-    Numbers x(static_cast<std::size_t>(count * step), std::numeric_limits<float>::quiet_NaN());
-    for (std::int64_t i = 0; i < count * step; ++i) {
-      if (i % step >= -left * channels)
-        x[static_cast<std::size_t>(i)] = random.uniform_float(-1, 1);
-    }
-    const DepthwiseStrip strips[2] = {{0, 0, taps, 0, 0}, {0, 0, taps, 0, 0}};
-    std::vector<cpu::DepthwiseRow> rows;
-    for (std::int64_t row = 0; row < count; ++row)
-      rows.push_back({static_cast<int>(random.integer(0, 1)), static_cast<int>(row % 2)});
-    rows.front().count = 1;
-    const Numbers weights = random_numbers(random, slabs * taps * kSlab);
-    const Numbers start = random_numbers(random, slabs * kSlab);
-    const std::int64_t y_step = places * channels + 1;
-    Numbers y(static_cast<std::size_t>(count * y_step), kUnwritten);
-    loops_->convolve_slabs(x.data(), {strips, 2, stride * channels, weights.data(), taps},
-                           DepthwiseColumns{left, stride, reach, existing, whole, 1},
-                           {rows.data(), count, step, y_step, random.integer(1, 3)},
-                           {x.data(), stride, y.data()}, places, slabs, lanes,
-                           {start.data(), false, y.data(), channels});
-    for (std::int64_t i = 0; i < count * y_step; ++i) {
-      const std::int64_t row = i / y_step;
-      const std::int64_t place = i % y_step / channels;
-      const std::int64_t c = i % y_step % channels;
-      if (place == places) {
+  for (int repeat = 0; repeat < 300; ++repeat) {
+    const int rows = static_cast<int>(random.integer(1, 2));
+    const PixelProblem problem = random_pixels(random, random.integer(1, 30), rows);
+    const cpu::PixelWindow& window = problem.window;
+    const Numbers weights = random_numbers(random, window.tap_rows * window.weight_row);
+    const Numbers bias = random_numbers(random, window.channels);
+    const std::int64_t y_row = problem.places * window.channels + 1;
+    Numbers y(static_cast<std::size_t>(rows * y_row), kUnwritten);
+    loops_->convolve_pixels(problem.x(), window, {problem.tap_rows, rows, y_row, problem.places},
+                            weights.data(), bias.data(), y.data());
+    for (std::int64_t i = 0; i < rows * y_row; ++i) {
+      const std::int64_t place = i % y_row / window.channels;
+      const std::int64_t c = i % y_row % window.channels;
+      if (place == problem.places) {
         ASSERT_EQ(at(y, i), kUnwritten) << "written beside the outputs";
         continue;
       }
-      double expected = static_cast<double>(at(start, c));
-      for (std::int64_t t = 0; t < taps; ++t) {
-        const std::int64_t column = left + (place + t) * stride;
-        if (column < 0 || column >= existing) continue;
-        if (rows[static_cast<std::size_t>(row)].count == 0) continue;
-        expected += static_cast<double>(at(weights, (c / kSlab * taps + t) * kSlab + c % kSlab)) *
-                    static_cast<double>(at(x, row * step + (column - left) * channels + c));
-      }
+      double expected = static_cast<double>(at(bias, c));
+      problem.for_each_tap(i / y_row, place, c, [&](std::int64_t weight, float x) {
+        expected += static_cast<double>(at(weights, weight)) * static_cast<double>(x);
+      });
       ASSERT_NEAR(static_cast<double>(at(y, i)), expected, 1e-5)
-          << places << " places, " << channels << " channels, " << row << " " << place << " " << c;
+          << repeat << ": " << problem.places << " places, " << window.channels << " channels, "
+          << i / y_row << " " << place << " " << c;
     }
+  }
+}
+
+TEST_P(CpuDepthwiseLoops, CorrelatePixels) {
+  Random random(18);
+  SCOPED_TRACE(random.trace());
+  for (int repeat = 0; repeat < 300; ++repeat) {
+    const PixelProblem problem = random_pixels(random, random.integer(1, 30), 1);
+    const cpu::PixelWindow& window = problem.window;
+    const Numbers g = random_numbers(random, problem.places * window.channels);
+    const std::int64_t weights = window.tap_rows * window.weight_row;
+    Numbers sums(static_cast<std::size_t>(weights + window.channels), 0.5f);
+    std::vector<double> expected(sums.begin(), sums.end());
+    loops_->correlate_pixels(problem.x(), window, problem.tap_rows, g.data(), problem.places,
+                             sums.data(), sums.data() + weights);
+    for (std::int64_t i = 0; i < static_cast<std::int64_t>(g.size()); ++i) {
+      const auto gradient = static_cast<double>(at(g, i));
+      const std::int64_t c = i % window.channels;
+      expected[static_cast<std::size_t>(weights + c)] += gradient;
+      problem.for_each_tap(0, i / window.channels, c, [&](std::int64_t weight, float x) {
+        expected[static_cast<std::size_t>(weight)] += gradient * static_cast<double>(x);
+      });
+    }
+    for (std::size_t k = 0; k < sums.size(); ++k)
+      ASSERT_NEAR(static_cast<double>(sums[k]), expected[k], 1e-4) << repeat << ": " << k;
   }
 }
 
@@ -180,11 +232,10 @@ TEST_P(CpuDepthwiseLoops, ConvolveLines) {
     const Numbers start = random_numbers(random, kSlab);
     const Numbers before = random_numbers(random, count * (places + 1) * kSlab);
     Numbers y = before;
-    loops_->convolve_lines(x.data(),
-                           {strips.list.data(), static_cast<int>(strips.list.size()), kSlab,
-                            weights.data(), strips.taps},
-                           {count, places, row_places * kSlab, (places + 1) * kSlab},
-                           {start.data(), accumulate, y.data(), kSlab});
+    loops_->convolve_lines(
+        x.data(), {strips.list.data(), static_cast<int>(strips.list.size()), kSlab, weights.data()},
+        {count, places, row_places * kSlab, (places + 1) * kSlab},
+        {start.data(), accumulate, y.data(), kSlab});
     for (std::int64_t i = 0; i < static_cast<std::int64_t>(y.size()); ++i) {
       const std::int64_t row = i / kSlab / (places + 1);
       const std::int64_t place = i / kSlab % (places + 1);
@@ -193,7 +244,7 @@ TEST_P(CpuDepthwiseLoops, ConvolveLines) {
         continue;
       }
       double expected = static_cast<double>(accumulate ? at(before, i) : at(start, i % kSlab));
-      for (const DepthwiseStrip& strip : strips.list) {
+      for (const TapStrip& strip : strips.list) {
         for (int t = 0; t < strip.taps; ++t) {
           expected += static_cast<double>(at(weights, (strip.first + t) * kSlab + i % kSlab)) *
                       static_cast<double>(

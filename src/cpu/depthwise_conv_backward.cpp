@@ -1,9 +1,11 @@
-// Depthwise convolution on the CPU: gradients. A group of channels goes through all images, so that
+// Depthwise convolution on the CPU: gradients, as lines where images are not computed where they
+// lie (depthwise_pixels.h). A group of channels goes through all images, so that
 // the sums of its weights' gradients have one order whatever the number of threads is.
 #include "depthwise_conv.h"
 
 #include "depthwise_groups.h"
 #include "depthwise_lines.h"
+#include "depthwise_pixels.h"
 #include "parallel.h"
 
 #include <cstdint>
@@ -130,6 +132,10 @@ Status depthwise_conv_backward(const DepthwiseConvShape& shape, const DepthwiseC
                                const DepthwiseConvBackwardInput& input,
                                const DepthwiseConvBackwardOutput& output, int threads) {
   if (!suits_lines(shape)) return reference::depthwise_conv_backward(options, input, output);
+  if (suits_pixel_gradients(shape, options, output)) {
+    pixel_gradients(shape, input, output, threads);
+    return Status();
+  }
   const ChannelGroups groups(shape);
   const DepthwiseLines lines(shape, groups.lanes(), shape.oh);
   parallel_for(threads, groups.count(), stretch_of(groups.count(), threads),

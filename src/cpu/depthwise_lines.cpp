@@ -130,7 +130,7 @@ LineBuffers::LineBuffers(const DepthwiseLines& lines, int lanes)
                  [this](const TapPlace& tap) { return x_offset(tap); });
   for (const TapRun& strip : lines_.strips) {
     strips_.push_back({offsets_[static_cast<std::size_t>(strip.first)],
-                       static_cast<int>(strip.first), strip.taps, 0, 0});
+                       static_cast<int>(strip.first), strip.taps});
   }
 }
 
@@ -229,14 +229,13 @@ void LineBuffers::load_weights(const Tensor& weight, const Tensor& bias,
 void LineBuffers::convolve(std::int64_t first, std::int64_t rows, float* y,
                            std::int64_t step) const {
   const DepthwiseLoops& loops = depthwise_loops();
-  const auto taps = static_cast<int>(offsets_.size());
   const auto strips = static_cast<int>(strips_.size());
   const float* const x = x_.data() + first * lines_.row_places * lanes_;
   if (lanes_ == 1) {
-    const DepthwiseStrips of = {strips_.data(), strips, lines_.row_places, weights_.data(), taps};
+    const TapStrips of = {strips_.data(), strips, lines_.row_places, weights_.data()};
     return loops.convolve(x, of, rows, lines_.shape.ow, {start_, false, y, step});
   }
-  const DepthwiseStrips of = {strips_.data(), strips, kSlab, weights_.data(), taps};
+  const TapStrips of = {strips_.data(), strips, kSlab, weights_.data()};
   loops.convolve_lines(x, of, {rows, lines_.shape.ow, lines_.row_places * kSlab, step},
                        {start_, false, y, kSlab});
 }
@@ -289,7 +288,7 @@ void LineBuffers::load_gradients() {
   depthwise_loops().copy({outputs_.data(), output_step(), gradients_.data() + first * lanes_,
                           gradient_places_ * lanes_, lines_.shape.oh, lines_.shape.ow * lanes_});
   // A strip begins with its last tap.
-  for (const DepthwiseStrip& strip : strips_) {
+  for (const TapStrip& strip : strips_) {
     const float* const begin = weights_.data() + strip.first * lanes_;
     for (int t = 0; t < strip.taps; ++t) {
       std::copy_n(begin + (strip.taps - 1 - t) * lanes_, lanes_,
@@ -298,20 +297,19 @@ void LineBuffers::load_gradients() {
   }
 }
 
-DepthwiseStrips LineBuffers::gradient_strips(std::int64_t phase) {
+TapStrips LineBuffers::gradient_strips(std::int64_t phase) {
   gradient_strips_.clear();
-  for (const DepthwiseStrip& strip : strips_) {
+  for (const TapStrip& strip : strips_) {
     // An element of x gets from a tap the gradient that lies as far before it as the tap is
     // shifted.
     const TapPlace& last = lines_.taps[static_cast<std::size_t>(strip.first + strip.taps - 1)];
     if (last.phase != phase) continue;
     const std::int64_t place =
         (lines_.margin_rows - last.row) * gradient_places_ + (lines_.margin_columns - last.column);
-    gradient_strips_.push_back({place * lanes_, strip.first, strip.taps, 0, 0});
+    gradient_strips_.push_back({place * lanes_, strip.first, strip.taps});
   }
   return {gradient_strips_.data(), static_cast<int>(gradient_strips_.size()),
-          lanes_ == 1 ? gradient_places_ : kSlab, turned_weights_.data(),
-          static_cast<int>(lines_.taps.size())};
+          lanes_ == 1 ? gradient_places_ : kSlab, turned_weights_.data()};
 }
 
 void LineBuffers::convolve_gradients_into(float* plane) {
@@ -328,7 +326,7 @@ void LineBuffers::convolve_gradients(bool accumulate) {
   load_gradients();
   grad_x_.resize(padded_size(phases * gradient_phase_places(), 0, lanes_));
   for (std::int64_t f = 0; f < phases; ++f) {
-    const DepthwiseStrips of = gradient_strips(f);
+    const TapStrips of = gradient_strips(f);
     float* const to = grad_x_.data() + f * gradient_phase_places() * lanes_;
     if (lanes_ == 1) {
       loops.convolve(gradients_.data(), of, lines_.phase_rows, lines_.row_places,

@@ -103,7 +103,7 @@ class LineBuffers {
                  std::int64_t first_row);
   void correlate_tap_by_tap(double* sums) const;
   void load_gradients();
-  DepthwiseStrips gradient_strips(std::int64_t phase);
+  TapStrips gradient_strips(std::int64_t phase);
   std::int64_t gradient_phase_places() const { return lines_.phase_rows * lines_.row_places; }
 
   const DepthwiseLines& lines_;
@@ -115,8 +115,8 @@ class LineBuffers {
   AlignedFloats grad_x_;          ///< of all phases
   AlignedFloats line_;            ///< a row of x
   std::vector<std::int64_t> offsets_;
-  std::vector<DepthwiseStrip> strips_;
-  std::vector<DepthwiseStrip> gradient_strips_;  ///< of a phase
+  std::vector<TapStrip> strips_;
+  std::vector<TapStrip> gradient_strips_;  ///< of a phase
   AlignedFloats weights_;
   AlignedFloats turned_weights_;    ///< those of a strip in the other order
   std::vector<double> image_sums_;  ///< of gradients of weights

@@ -25,49 +25,19 @@ inline constexpr std::int64_t kDepthwiseRoom = 128;
 inline constexpr int kStripTaps = 7;
 inline constexpr int kStripOutputs = 8;
 
-/// Taps below each other (nchw) or beside each other (nhwc): from one to the next, as from one
-/// output to the next, what is read moves on by DepthwiseStrips::step.
-struct DepthwiseStrip {
+/// Taps below each other, or in slabs beside each other: from one to the next, as from one output
+/// to the next, what is read moves on by TapStrips::step.
+struct TapStrip {
   std::int64_t offset;  ///< of what its first tap reads, in numbers
   int first;            ///< number of its first tap
   int taps;             ///< 1 to kStripTaps
-  std::int64_t column;  ///< of x, of what its first tap reads, from DepthwiseColumns::left on
-  int run;              ///< number among the strips of a row of taps; each row has the same columns
 };
 
-struct DepthwiseStrips {
-  const DepthwiseStrip* strips;
+struct TapStrips {
+  const TapStrip* strips;
   int count;
   std::int64_t step;
-  const float* weights;  ///< [taps], or of slabs [slab, taps, kSlab]
-  int taps;              ///< of all strips
-};
-
-/// Columns of x that outputs in a row read: the first those from `left` on, `reach` of them, and
-/// each one from `stride` further on. `existing` exist, the others are 0; of those before `whole`
-/// all channels of the slabs may be read.
-struct DepthwiseColumns {
-  std::int64_t left, stride, reach;
-  std::int64_t existing, whole;
-  int runs;  ///< strips of a row of taps
-};
-
-/// The most strips that a row of taps has.
-inline constexpr int kDepthwiseRuns = 31;
-
-/// The strips of an output row, one behind the other.
-struct DepthwiseRow {
-  int first, count;
-};
-
-/// Output rows below each other: those that are computed together read what lies in the first-level
-/// cache.
-struct DepthwiseRows {
-  const DepthwiseRow* rows;
-  std::int64_t count;
-  std::int64_t step;           ///< of x from one to the next
-  std::int64_t y_step;         ///< of y
-  std::int64_t slabs_at_once;  ///< whose numbers stay in the cache from row to row
+  const float* weights;  ///< [taps], or of a slab [taps, kSlab]
 };
 
 /// Rows of places of a slab.
@@ -76,18 +46,9 @@ struct SlabRows {
   std::int64_t step, y_step;  ///< of x and y from one to the next, in numbers
 };
 
-/// What is asked for in the order of memory while rows are computed: numbers of x that are read
-/// next, `ratio` for each output, and places where outputs go next; null where there is nothing to
-/// ask for.
-struct DepthwiseAhead {
-  const float* x;
-  std::int64_t ratio;
-  const float* y;
-};
-
 /// Outputs and what their sums begin with.
 struct DepthwiseSums {
-  const float* start;  ///< one number, or one of each channel of the slabs
+  const float* start;  ///< one number, or one of each channel of the slab
   bool accumulate;     ///< they begin with what the outputs are; `start` is not looked at
   float* y;
   std::int64_t step;  ///< from one row (nchw) or place (nhwc) to the next
@@ -116,28 +77,67 @@ struct RowsCopy {
   std::int64_t columns;  ///< that are written
 };
 
+/// Taps beside each other of a row of taps: from one to the next, as from one output to the next,
+/// what is read moves on by PixelWindow::stride.
+struct PixelRun {
+  std::int64_t column;  ///< of what its first tap reads, from that of the window's first tap on
+  std::int64_t weight;  ///< of its first tap, in numbers from that of the row's first on
+  int taps;             ///< 1 to kStripTaps
+};
+
+/// What an output of an image in nhwc reads.
+struct PixelWindow {
+  std::int64_t channels;
+  std::int64_t columns;  ///< of x; others are 0
+  std::int64_t stride;   ///< columns of x from one output to the next
+  std::int64_t left;     ///< column of x that the first tap of output 0 reads
+  std::int64_t row;      ///< numbers of x from one row of taps to the next
+  const PixelRun* runs;  ///< of a row of taps
+  int count;
+  int tap_rows;
+  std::int64_t weight_row;  ///< numbers of the weights from one row of taps to the next,
+  std::int64_t weight;      ///< and from one tap of a run to the next
+};
+
+/// Rows begin ... end - 1 of taps: those that read rows of x that exist.
+struct TapRows {
+  int begin, end;
+};
+
+/// A row of outputs, or two of which the lower one reads the rows of x that the upper one does,
+/// each with the row of taps before: those are read once then.
+struct PixelRows {
+  TapRows taps;  ///< of the upper one; the lower one has one more
+  int count;
+  std::int64_t y_row;  ///< numbers of y from one to the next
+  std::int64_t places;
+};
+
 struct DepthwiseLoops {
   const char* name;  ///< of the instruction set, for example "x86-64-v3"
 
   /// y[row, column] = sum over the taps t of all strips of weight[first + t]
   /// x[offset + (row + t) step + column]. Reads as if there were kStripOutputs more rows and
   /// kDepthwiseRoom more columns; no more than the outputs is written.
-  void (*convolve)(const float* x, const DepthwiseStrips& strips, std::int64_t rows,
-                   std::int64_t columns, const DepthwiseSums& sums);
+  void (*convolve)(const float* x, const TapStrips& strips, std::int64_t rows, std::int64_t columns,
+                   const DepthwiseSums& sums);
 
-  /// In each row y[place, channel] = sum of weight[slab, first + t, channel]
-  /// x[offset + (place + t) step + channel] over those t whose column exists, for the channels of
-  /// `slabs` slabs, of which the last has `lanes`. Reads and writes no more than it needs, but of
-  /// whole columns all of the slabs.
-  void (*convolve_slabs)(const float* x, const DepthwiseStrips& strips,
-                         const DepthwiseColumns& columns, const DepthwiseRows& rows,
-                         const DepthwiseAhead& ahead, std::int64_t places, std::int64_t slabs,
-                         int lanes, const DepthwiseSums& sums);
-
-  /// The same for one slab of lines, which have all columns and channels and may be read beyond the
-  /// last place.
-  void (*convolve_lines)(const float* x, const DepthwiseStrips& strips, const SlabRows& rows,
+  /// In each row y[place, channel] = start[channel] + sum over the taps t of all strips of
+  /// weight[first + t, channel] x[offset + (place + t) step + channel], for the channels of a slab
+  /// whose lines may be read beyond the last place.
+  void (*convolve_lines)(const float* x, const TapStrips& strips, const SlabRows& rows,
                          const DepthwiseSums& sums);
+
+  /// y[place, channel] = bias[channel] + sum of weight[tap, channel]
+  /// x[place, tap, channel] over the taps whose place exists. x is column 0 of the row that the
+  /// first row of taps reads for the first row of outputs. Reads and writes what it needs alone.
+  void (*convolve_pixels)(const float* x, const PixelWindow& window, const PixelRows& rows,
+                          const float* weights, const float* bias, float* y);
+
+  /// sums[tap, channel] += sum over the places of a row of g[place, channel] x[place, tap,
+  /// channel], with the taps where the weights are, and bias_sums[channel] += g[place, channel].
+  void (*correlate_pixels)(const float* x, const PixelWindow& window, const TapRows& rows,
+                           const float* g, std::int64_t places, float* sums, float* bias_sums);
 
   /// sums[tap] += sum over the places of g[place] * x[offset + place], of lines that hold a whole
   /// image, row after row: a place is one number (nchw) or a slab (nhwc); g is 0 beyond the last

@@ -16,6 +16,7 @@ Mask mask_of(int lanes) {
 }
 
 Floats load_masked(const float* from, Mask lanes) {
+  if (lanes == kWidth) return load(from);
   Floats values = {};
   for (int lane = 0; lane < lanes; ++lane)
     values[lane] = from[lane];

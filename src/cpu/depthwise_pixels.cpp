@@ -7,153 +7,137 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace cudet::cpu {
 namespace {
 
-/// The strips of a call, for images of any row length, and its weights and bias as the loops take
-/// them.
-class PixelTaps {
+/// The rows of a call's images.
+class Pixels {
  public:
-  PixelTaps(const DepthwiseConvShape& shape, const DepthwiseConvInput& input)
-      : shape_(shape),
-        runs_(tap_runs(shape.kernel_w, shape.stride_w, shape.dilation_w)),
-        slabs_((shape.c + kSlab - 1) / kSlab),
-        weights_(static_cast<std::size_t>(slabs_ * kSlab * taps())),
-        bias_(static_cast<std::size_t>(slabs_ * kSlab)) {
+  /// With `turned` the taps are in the other order, from the last one on.
+  explicit Pixels(const DepthwiseConvShape& shape, bool turned = false) : shape_(shape) {
+    const std::int64_t channels = turned ? -shape.c : shape.c;
     const std::int64_t step = tap_step(shape.kernel_w, shape.stride_w, shape.dilation_w);
-    for (std::int64_t c = 0; c < shape.c; ++c) {
-      float* to = weights_.data() + c / kSlab * taps() * kSlab + c % kSlab;
-      for (std::int64_t p = 0; p < shape.kernel_h; ++p) {
-        for (const TapRun& run : runs_) {
-          for (int t = 0; t < run.taps; ++t) {
-            const std::int64_t q = run.first + t * step;
-            *to = reference::real_at(input.weight, reference::weight_index(shape, c, p, q));
-            to += kSlab;
-          }
-        }
-      }
-      if (input.bias.present()) {
-        bias_[static_cast<std::size_t>(c)] = reference::real_at(input.bias, c);
-      }
-    }
+    for (const TapRun& run : tap_runs(shape.kernel_w, shape.stride_w, shape.dilation_w))
+      runs_.push_back({run.first * shape.dilation_w, run.first * channels, run.taps});
+    first_weight_ = turned ? (shape.kernel_h * shape.kernel_w - 1) * shape.c : 0;
+    window_ = {shape.c,
+               shape.w,
+               shape.stride_w,
+               reference::column_of(shape, 0, 0),
+               shape.dilation_h * shape.w * shape.c,
+               runs_.data(),
+               static_cast<int>(runs_.size()),
+               shape.kernel_h,
+               shape.kernel_w * channels,
+               step * channels};
+  }
+  Pixels(const Pixels&) = delete;
+  Pixels& operator=(const Pixels&) = delete;
+
+  /// Output rows that are computed together: two that read the same rows.
+  std::int64_t rows_together() const { return shape_.stride_h == shape_.dilation_h ? 2 : 1; }
+
+  /// Output rows of image b from i on, at most rows_together().
+  void convolve(const float* x, const float* weights, const float* bias, std::int64_t b,
+                std::int64_t i, std::int64_t count, float* y) const {
+    const std::int64_t y_row = shape_.ow * shape_.c;
+    depthwise_loops().convolve_pixels(
+        row_of_x(x, b, i), window_, {tap_rows(i, count), static_cast<int>(count), y_row, shape_.ow},
+        weights + first_weight_, bias, y + (b * shape_.oh + i) * y_row);
   }
 
-  int taps() const { return static_cast<int>(shape_.kernel_h * shape_.kernel_w); }
-  std::int64_t slabs() const { return slabs_; }
-  int last_lanes() const { return static_cast<int>(shape_.c - (slabs_ - 1) * kSlab); }
-  const float* weights() const { return weights_.data(); }
-  const float* bias() const { return bias_.data(); }
-
-  /// The strips of each row of taps, one row after the other.
-  std::vector<DepthwiseStrip> strips() const {
-    std::vector<DepthwiseStrip> strips;
-    int first = 0;
-    for (std::int64_t p = 0; p < shape_.kernel_h; ++p) {
-      for (int r = 0; r < strips_of_row(); ++r) {
-        const TapRun& run = runs_[static_cast<std::size_t>(r)];
-        const std::int64_t column = run.first * shape_.dilation_w;
-        const std::int64_t place = p * shape_.dilation_h * shape_.w + column;
-        strips.push_back({place * shape_.c, first, run.taps, column, r});
-        first += run.taps;
-      }
-    }
-    return strips;
+  /// Adds what output row i of image b gives for the weights and the bias.
+  void correlate(const float* x, const float* g, std::int64_t b, std::int64_t i, float* sums,
+                 float* bias_sums) const {
+    depthwise_loops().correlate_pixels(row_of_x(x, b, i), window_, tap_rows(i, 1),
+                                       g + (b * shape_.oh + i) * shape_.ow * shape_.c, shape_.ow,
+                                       sums, bias_sums);
   }
-  int strips_of_row() const { return static_cast<int>(runs_.size()); }
 
  private:
-  const DepthwiseConvShape& shape_;
-  std::vector<TapRun> runs_;
-  std::int64_t slabs_;
-  std::vector<float> weights_;
-  std::vector<float> bias_;
+  /// May lie before x, where it is not read.
+  const float* row_of_x(const float* x, std::int64_t b, std::int64_t i) const {
+    return x + (b * shape_.h + reference::row_of(shape_, i, 0)) * shape_.w * shape_.c;
+  }
+
+  /// The rows of taps of `count` output rows from i on that do not read padding.
+  TapRows tap_rows(std::int64_t i, std::int64_t count) const {
+    TapRows rows = {0, shape_.kernel_h + static_cast<int>(count) - 1};
+    while (rows.begin < rows.end && reference::row_of(shape_, i, rows.begin) < 0)
+      ++rows.begin;
+    while (rows.end > rows.begin && reference::row_of(shape_, i, rows.end - 1) >= shape_.h)
+      --rows.end;
+    return rows;
+  }
+
+  const DepthwiseConvShape shape_;
+  std::vector<PixelRun> runs_;
+  PixelWindow window_;
+  std::int64_t first_weight_;
 };
 
-/// Output rows that are computed together, at most: what they read of a few slabs stays in the
-/// first-level cache, where each number is then used for all of them.
-constexpr std::int64_t kRowsTogether = 4;
+/// The convolution, with turned taps, that makes gradients of x of those of y.
+DepthwiseConvShape transposed(const DepthwiseConvShape& shape) {
+  DepthwiseConvShape of_gradients = shape;
+  std::swap(of_gradients.h, of_gradients.oh);
+  std::swap(of_gradients.w, of_gradients.ow);
+  of_gradients.pad_top = (shape.kernel_h - 1) * shape.dilation_h - shape.pad_top;
+  of_gradients.pad_left = (shape.kernel_w - 1) * shape.dilation_w - shape.pad_left;
+  return of_gradients;
+}
 
-/// A stretch of output rows.
-class PixelRows {
+/// Stretches of output rows, whose sums for the weights and the bias are made one by one and then
+/// added in their order, whatever thread they are of.
+class CorrelatedRows {
  public:
-  PixelRows(const DepthwiseConvShape& shape, const DepthwiseConvOptions& options,
-            const DepthwiseConvInput& input, const DepthwiseConvOutput& output,
-            const PixelTaps& taps)
-      : shape_(shape),
-        x_(input.x.data_as<const float>()),
-        y_(output.y.data_as<float>()),
-        taps_(taps),
-        epilogue_(shape, options, input, output),
-        reach_((shape.kernel_w - 1) * shape.dilation_w + 1),
-        strips_(taps.strips()) {
-    constexpr std::int64_t kNumbers = 1 << 13;
-    constexpr std::int64_t kPlaces = 8;
-    const std::int64_t rows = kRowsTogether * shape.stride_h + shape.kernel_h;
-    const std::int64_t columns = kPlaces * shape.stride_w + reach_;
-    slabs_at_once_ = std::max<std::int64_t>(1, kNumbers / kSlab / (rows * columns + taps.taps()));
+  /// The most places of a stretch, but for those of one row: products are added in a lane.
+  static constexpr std::int64_t kMostPlaces = 2048;
+
+  /// Sums of a stretch are fewer than a quarter of its gradients.
+  static std::int64_t places(const DepthwiseConvShape& shape) {
+    constexpr std::int64_t kFewestPlaces = 256;
+    const std::int64_t taps = static_cast<std::int64_t>(shape.kernel_h) * shape.kernel_w;
+    return std::max(kFewestPlaces, 4 * (taps + 1));
   }
 
-  /// Output rows of image b from i on, at most kRowsTogether.
-  void run(std::int64_t b, std::int64_t i, std::int64_t rows) {
-    convolve(b, i, rows);
-    const std::int64_t row = shape_.ow * shape_.c;
-    epilogue_.run_in_place((b * shape_.oh + i) * row, rows * row);
+  explicit CorrelatedRows(const DepthwiseConvShape& shape)
+      : n_(shape.n),
+        rows_(std::max(shape.h, shape.oh)),
+        size_((static_cast<std::int64_t>(shape.kernel_h) * shape.kernel_w + 1) * shape.c) {
+    const std::int64_t most =
+        std::max<std::int64_t>(1, places(shape) / std::max<std::int64_t>(shape.ow, 1));
+    of_image_ = (rows_ + most - 1) / most;
+    sums_.resize(static_cast<std::size_t>(count() * size_));
+  }
+
+  std::int64_t count() const { return n_ * of_image_; }
+  std::int64_t image(std::int64_t stretch) const { return stretch / of_image_; }
+  std::int64_t begin(std::int64_t stretch) const { return row(stretch % of_image_); }
+  std::int64_t end(std::int64_t stretch) const { return row(stretch % of_image_ + 1); }
+
+  /// Of the weights, in their order, and then of the bias.
+  float* sums(std::int64_t stretch) { return sums_.data() + stretch * size_; }
+  std::vector<double> total() const {
+    std::vector<double> total(static_cast<std::size_t>(size_));
+    const float* number = sums_.data();
+    for (std::int64_t stretch = 0; stretch < count(); ++stretch) {
+      for (double& sum : total)
+        sum += static_cast<double>(*number++);
+    }
+    return total;
   }
 
  private:
-  /// The strips of output row i that do not read padding.
-  DepthwiseRow strips_of(std::int64_t i) const {
-    const int of_row = taps_.strips_of_row();
-    int begin = 0;
-    int end = shape_.kernel_h;
-    while (begin < end && reference::row_of(shape_, i, begin) < 0)
-      ++begin;
-    while (end > begin && reference::row_of(shape_, i, end - 1) >= shape_.h)
-      --end;
-    return {begin * of_row, (end - begin) * of_row};
-  }
+  std::int64_t row(std::int64_t stretch) const { return stretch * rows_ / of_image_; }
 
-  void convolve(std::int64_t b, std::int64_t i, std::int64_t count) {
-    const std::int64_t row_numbers = shape_.w * shape_.c;
-    // May lie before x, where it is not read.
-    const std::int64_t top = b * shape_.h + reference::row_of(shape_, i, 0);
-    const std::int64_t left = reference::column_of(shape_, 0, 0);
-    const std::int64_t first = (b * shape_.oh + i) * shape_.ow;
-    DepthwiseRow rows[kRowsTogether];
-    // Nothing is read behind the last element in the place of channels that there are not.
-    const std::int64_t missing = (taps_.slabs() * kSlab - 1) / shape_.c;
-    std::int64_t whole = shape_.w;
-    for (std::int64_t r = 0; r < count; ++r) {
-      rows[r] = strips_of(i + r);
-      const std::int64_t end = (rows[r].first + rows[r].count) / taps_.strips_of_row();
-      const std::int64_t last = b * shape_.h + reference::row_of(shape_, i + r, end - 1);
-      whole = std::min(whole, (shape_.n * shape_.h - last) * shape_.w - missing);
-    }
-    const DepthwiseStrips strips = {strips_.data(), static_cast<int>(strips_.size()),
-                                    shape_.stride_w * shape_.c, taps_.weights(), taps_.taps()};
-    const DepthwiseColumns columns = {left,     shape_.stride_w, reach_,
-                                      shape_.w, whole,           taps_.strips_of_row()};
-    const std::int64_t step = shape_.stride_h * row_numbers;
-    const std::int64_t y_step = shape_.ow * shape_.c;
-    float* const y = y_ + first * shape_.c;
-    const std::int64_t next = top + (count - 1) * shape_.stride_h + shape_.kernel_h;
-    depthwise_loops().convolve_slabs(
-        x_ + top * row_numbers + left * shape_.c, strips, columns,
-        {rows, count, step, y_step, slabs_at_once_},
-        {x_ + next * row_numbers, shape_.stride_h * shape_.stride_w, y + count * y_step}, shape_.ow,
-        taps_.slabs(), taps_.last_lanes(), {taps_.bias(), false, y, shape_.c});
-  }
-
-  const DepthwiseConvShape& shape_;
-  const float* x_;
-  float* y_;
-  const PixelTaps& taps_;
-  DepthwiseEpilogue epilogue_;
-  std::int64_t reach_;  ///< columns that an output reads
-  std::vector<DepthwiseStrip> strips_;
-  std::int64_t slabs_at_once_;
+  std::int64_t n_;
+  std::int64_t rows_;
+  std::int64_t size_;
+  std::int64_t of_image_;
+  std::vector<float> sums_;
 };
 
 }  // namespace
@@ -166,16 +150,75 @@ bool suits_pixels(const DepthwiseConvShape& shape, const DepthwiseConvOutput& ou
 void convolve_pixels(const DepthwiseConvShape& shape, const DepthwiseConvOptions& options,
                      const DepthwiseConvInput& input, const DepthwiseConvOutput& output,
                      int threads) {
-  const PixelTaps taps(shape, input);
-  const std::int64_t blocks = (shape.oh + kRowsTogether - 1) / kRowsTogether;
+  const Pixels pixels(shape);
+  const float* const x = input.x.data_as<const float>();
+  const float* const weights = input.weight.data_as<const float>();
+  const std::vector<float> zeros(static_cast<std::size_t>(input.bias.present() ? 0 : shape.c));
+  const float* const bias = input.bias.present() ? input.bias.data_as<const float>() : zeros.data();
+  const DepthwiseEpilogue epilogue(shape, options, input, output);
+  const std::int64_t together = pixels.rows_together();
+  const std::int64_t blocks = (shape.oh + together - 1) / together;
   const auto run_items = [&](std::int64_t begin, std::int64_t end) {
-    PixelRows of_stretch(shape, options, input, output, taps);
     for (std::int64_t item = begin; item < end; ++item) {
-      const std::int64_t row = item % blocks * kRowsTogether;
-      of_stretch.run(item / blocks, row, std::min(kRowsTogether, shape.oh - row));
+      const std::int64_t b = item / blocks;
+      const std::int64_t i = item % blocks * together;
+      const std::int64_t rows = std::min(together, shape.oh - i);
+      pixels.convolve(x, weights, bias, b, i, rows, output.y.data_as<float>());
+      const std::int64_t row = shape.ow * shape.c;
+      epilogue.run_in_place((b * shape.oh + i) * row, rows * row);
     }
   };
   parallel_for(threads, shape.n * blocks, stretch_of(shape.n * blocks, threads), run_items);
+}
+
+bool suits_pixel_gradients(const DepthwiseConvShape& shape, const DepthwiseConvOptions& options,
+                           const DepthwiseConvBackwardOutput& output) noexcept {
+  const std::int64_t places = CorrelatedRows::places(shape);
+  return shape.layout == ImageLayout::nhwc && shape.type == DataType::float32 &&
+         shape.multiplier == 1 && shape.stride_h == 1 && shape.stride_w == 1 &&
+         options.activation == Activation::none && output.grad_weight.present() &&
+         std::max(shape.ow, places) <= CorrelatedRows::kMostPlaces && places <= shape.oh * shape.ow;
+}
+
+void pixel_gradients(const DepthwiseConvShape& shape, const DepthwiseConvBackwardInput& input,
+                     const DepthwiseConvBackwardOutput& output, int threads) {
+  const Pixels outputs(shape);
+  const Pixels gradients(transposed(shape), true);
+  const float* const x = input.x.data_as<const float>();
+  const float* const g = input.grad_output.data_as<const float>();
+  const std::int64_t weights = shape.kernel_h * shape.kernel_w * shape.c;
+  const std::vector<float> zeros(static_cast<std::size_t>(shape.c));
+  CorrelatedRows stretches(shape);
+  const auto run_stretch = [&](std::int64_t stretch) {
+    const std::int64_t b = stretches.image(stretch);
+    const std::int64_t end = stretches.end(stretch);
+    float* const sums = stretches.sums(stretch);
+    std::int64_t count = gradients.rows_together();
+    for (std::int64_t i = stretches.begin(stretch); i < end; i += count) {
+      count = std::min(count, end - i);
+      for (std::int64_t row = i; row < std::min(i + count, shape.oh); ++row)
+        outputs.correlate(x, g, b, row, sums, sums + weights);
+      const std::int64_t rows = std::min(count, shape.h - i);
+      if (output.grad_x.present() && rows > 0) {
+        gradients.convolve(g, input.weight.data_as<const float>(), zeros.data(), b, i, rows,
+                           output.grad_x.data_as<float>());
+      }
+    }
+  };
+  parallel_for(threads, stretches.count(), stretch_of(stretches.count(), threads),
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t stretch = begin; stretch < end; ++stretch)
+                   run_stretch(stretch);
+               });
+  const std::vector<double> total = stretches.total();
+  for (std::int64_t k = 0; k < weights; ++k) {
+    reference::store_real(output.grad_weight, k,
+                          static_cast<float>(total[static_cast<std::size_t>(k)]));
+  }
+  for (std::int64_t c = 0; output.grad_bias.present() && c < shape.c; ++c) {
+    reference::store_real(output.grad_bias, c,
+                          static_cast<float>(total[static_cast<std::size_t>(weights + c)]));
+  }
 }
 
 }  // namespace cudet::cpu
