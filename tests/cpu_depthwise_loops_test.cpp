@@ -158,7 +158,7 @@ PixelProblem random_pixels(Random& random, std::int64_t places, int rows) {
   problem.tap_rows.end = static_cast<int>(random.integer(problem.tap_rows.begin, last));
   // No more than the rows that exist: what lies beside them is not the test's memory.
   const std::int64_t count = problem.tap_rows.end - problem.tap_rows.begin;
-  problem.storage = random_numbers(random, count * window.row);
+  problem.storage = random_numbers(random, std::max<std::int64_t>(1, count * window.row));
   return problem;
 }
 
