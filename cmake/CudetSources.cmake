@@ -1,7 +1,7 @@
 # The sources of the library, listed once: cudet compiles the kernels with nvcc, cudet_emulated
 # compiles them with the host compiler.
 
-# Host side: argument checks, plans, references, the CPU mode.
+# Host side: argument checks, plans, references, the CPU mode. The same with and without kernels.
 set(cudet_host_sources
     src/box_loss_check.cpp
     src/box_regression_loss.cpp
@@ -57,8 +57,10 @@ set(cudet_host_sources
     src/reference/nms_candidates.cpp
     src/reference/nms_methods.cpp
     src/status.cpp
-    src/tensor.cpp
-    src/version.cpp)
+    src/tensor.cpp)
+
+# What says which kernels there are.
+set(cudet_variant_sources src/version.cpp)
 
 # Kernels that both understand.
 set(cudet_kernel_sources
@@ -82,6 +84,6 @@ set(cudet_cuda_only_sources cuda/sort.cu)
 set(cudet_emulation_only_sources cuda/emulation/sort.cpp)
 set(cudet_unavailable_sources cuda/unavailable.cpp)
 
-foreach(list IN ITEMS host kernel cuda_only emulation_only unavailable)
+foreach(list IN ITEMS host variant kernel cuda_only emulation_only unavailable)
   list(TRANSFORM cudet_${list}_sources PREPEND "${PROJECT_SOURCE_DIR}/")
 endforeach()

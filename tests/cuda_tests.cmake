@@ -10,7 +10,7 @@ function(cudet_add_cuda_test name filter)
     # problems to the emulated device.
     set_tests_properties(
       cuda.${name}
-      PROPERTIES ENVIRONMENT "LD_LIBRARY_PATH=${CUDET_CUDART_DIR};CUDET_TEST_SCALE=0.2" COST 1000
+      PROPERTIES ENVIRONMENT "LD_LIBRARY_PATH=${CUDET_CUDART_DIR};CUDET_TEST_SCALE=0.1" COST 1000
                  TIMEOUT 1800)
   endif()
 endfunction()

@@ -72,7 +72,9 @@ TEST(DeviceDepthwiseBackwardRepeat, SameBitsInEveryOrder) {
       const DepthwiseProblem problem = shared_problem(layout, generic);
       emulation::set_seed(0);
       const DepthwiseGradients natural = device_gradients(problem);
+      SomeCases cases;
       for (std::uint64_t seed = 1; seed < 9; ++seed) {
+        if (!cases.takes_next()) continue;
         emulation::set_seed(seed);
         expect_same(device_gradients(problem), natural);
       }

@@ -96,9 +96,10 @@ int for_each_shape(Random& random, DepthwiseConvKernel kernel, DataType type, Vi
         options.stride_h = options.stride_w = random.integer(1, 2);
         options.activation = random.pick(kActivations);
         options = with_same_padding(options, sizes);
-        // Often TensorFlow's padding, and sometimes less or more.
+        // Often TensorFlow's padding, where that leaves room for the kernel, and sometimes more.
         const std::int64_t change = random.integer(-1, 4);
-        if (change > 0) options.pad_left += options.pad_left > 0 && change == 1 ? -1 : 0;
+        const bool has_room = sizes.w + options.pad_left + options.pad_right > size;
+        if (change == 1 && has_room && options.pad_left > 0) --options.pad_left;
         if (change == 2) options.pad_top += 2;
         if (change == 3) options.pad_right += 3;
         const DepthwiseProblem problem =

@@ -18,7 +18,9 @@ class DeviceNmsBlock : public testing::TestWithParam<int> {};  // the threshold 
 TEST_P(DeviceNmsBlock, EqualsTheReference) {
   constexpr int kBatch = kNmsFewImages + 1;
   const std::vector<int> class_counts = {0, 1, 2, 7, 80};  // 0: no classes
+  SomeCases cases(GetParam());
   for (const int class_count : class_counts) {
+    if (!cases.takes_next()) continue;
     Random random(static_cast<std::uint64_t>(class_count));
     SCOPED_TRACE(random.trace());
     const std::int64_t n = random.integer(900, 1024);

@@ -14,10 +14,13 @@ namespace {
 class DeviceNmsOracle : public testing::TestWithParam<std::string> {};
 
 TEST_P(DeviceNmsOracle, EqualsTheReference) {
+  SomeCases cases;
   for (const std::string& name : list_cases(GetParam())) {
     SCOPED_TRACE(name);
-    for (const NmsProblem& problem : problems_of(GetParam(), load_case(GetParam(), name)))
+    for (const NmsProblem& problem : problems_of(GetParam(), load_case(GetParam(), name))) {
+      if (!cases.takes_next()) continue;
       expect_on_device(problem, reference_result(problem), StreamMode::other_stream);
+    }
   }
 }
 INSTANTIATE_TEST_SUITE_P(Families, DeviceNmsOracle, testing::ValuesIn(nms_families()),

@@ -123,6 +123,13 @@ int scaled(int count) {
   return std::max(1, static_cast<int>(count * test_scale()));
 }
 
+SomeCases::SomeCases(std::int64_t first)
+    : step_(std::max<std::int64_t>(1, std::llround(std::sqrt(1.0 / test_scale())))), next_(first) {}
+
+bool SomeCases::takes_next() {
+  return next_++ % step_ == 0;
+}
+
 Random::Random(std::uint64_t stream) : stream_(stream) {
   const std::uint64_t seed = test_seed();
   std::seed_seq sequence{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32),

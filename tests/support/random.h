@@ -23,6 +23,19 @@ double test_scale();
 /// `count` scaled by test_scale(), at least 1.
 int scaled(int count);
 
+/// Which of a test's cases to run: all of them, or where test_scale() is below 1 every k-th, with k
+/// the square root of its reciprocal. A test of several rows gives each another `first`, so that
+/// together they leave out less.
+class SomeCases {
+ public:
+  explicit SomeCases(std::int64_t first = 0);
+  bool takes_next();
+
+ private:
+  std::int64_t step_;
+  std::int64_t next_;
+};
+
 /// Random numbers that are the same with every standard library.
 class Random {
  public:
