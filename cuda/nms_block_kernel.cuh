@@ -17,14 +17,14 @@
 // boxes in shared memory, which nobody else reads any more, and in the next step all later tiles
 // of the class test what they have left against it.
 //
-// Pairs are tested one kept box after the other. Without classes, where nearly all boxes of the
-// last tile were kept, kept boxes are met a group at a time by what their intersections leave of
-// the shares of areas, which rules most pairs out; and boxes of a tile that overlap each other are
-// looked for all at once, a few tiles ahead. (With classes, a run does not begin where a group
-// does.)
+// What an intersection leaves of the shares of two areas rules most pairs out. A box meets one kept
+// box after the other; without classes, where nearly all boxes of the last tile were kept, a group
+// at a time, and boxes of a tile that overlap each other are looked for all at once, a few tiles
+// ahead. (With classes, a run does not begin where a group does.)
 #pragma once
 
 #include "device/bitonic_sort.cuh"
+#include "device/computed_once.cuh"
 #include "device/overlapped_kernel.cuh"
 #include "device/shared_memory.cuh"
 #include "nms_block_tiles.cuh"
@@ -143,8 +143,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
   constexpr int kTile = static_cast<int>(kNmsTile);
   constexpr int kTiles = kBoxes / kTile;
   CUDET_SHARED_ARRAY(float4, corners, kBoxes);
-  CUDET_SHARED_ARRAY(float4, areas, (kSharedAreas<kTest, kBoxes>));
-  CUDET_SHARED_ARRAY(float4, shares, (kClassAware ? 1 : kSharedAreas<kTest, kBoxes>));
+  CUDET_SHARED_ARRAY(float4, shares, (kSharedAreas<kTest, kBoxes>));
   CUDET_SHARED_ARRAY(std::int64_t, classes, kClassAware ? kBoxes : 1);
   CUDET_SHARED_ARRAY(unsigned, elements, kBoxes);  // by rank
   CUDET_SHARED_ARRAY(std::uint16_t, places, kBoxes / 2);
@@ -167,7 +166,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
   }
   __syncwarp();  // enough for a block of one warp; larger ones pass a barrier in the sort
 
-  const SharedBoxes all_boxes = {corners, areas, nullptr, classes, kClassAware ? nullptr : shares};
+  const SharedBoxes all_boxes = {corners, nullptr, nullptr, classes, shares};
   BlockCandidate mine[2];
   NmsBox box[2];
   load_in_order<kClassAware, kTest>(arguments, all_boxes, elements, &candidate_count, mine, box);
@@ -179,33 +178,31 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
     mine[k].alive = position_in_block(k) < candidates;  // as before, without keeping it till here
   const int tile_start = warp * kTile;
   const SharedBoxes tile_boxes = all_boxes.from(tile_start);
-  TileRuns runs = {{1u, 0u}, 0, tile_start + kTile < candidates, true};
-  if constexpr (kClassAware) runs = find_runs(classes, tile_start, candidates);
-  // When the tile's first class is settled; those that begin in the tile are at once.
-  const int first_run_step = warp - runs.first_tile;
-  if (lane == 0 && tile_start < candidates) atomicMax(&last_step, first_run_step);
-  const auto limit = static_cast<int>(
-      min(static_cast<std::int64_t>(kBoxes), min(arguments.class_capacity, arguments.capacity)));
+  TileRuns runs = {{1u, 0u}, 0};
+  if (kClassAware && tile_start < candidates) runs = find_runs(classes, tile_start);
+  // When the tile's first class is settled, if there is one; those that begin in it are at once.
+  const int first_run_step = tile_start < candidates ? warp - runs.first_tile : -1;
+  if (lane == 0) atomicMax(&last_step, first_run_step);
   bool kept[2] = {false, false};
   int left = kTile;          // boxes of the tile that nothing kept has suppressed
   bool one_row = false;      // the first box of each lane is all that is left
   bool pairs_known = false;  // the tile's boxes in `overlapping` are flagged
   for (int step = 0;; ++step) {
     const bool settles_first_run = step == first_run_step;
-    const bool settles_others = step == 0 && !runs.whole;
-    if (tile_start < candidates && (settles_first_run || settles_others)) {
-      TileMask run[2];
+    const bool settles_others = kClassAware && step == 0 && !runs.whole();
+    if (settles_first_run || settles_others) {
       bool kept_mine[2];
 #pragma unroll
       for (int k = 0; k < 2; ++k) {
-        run[k] = run_from_start(runs.starts, lane, k == 1);
-        const bool in_first_run = (run[k].low & 1u) != 0u;
+        const bool in_first_run = position_in_block(k) < tile_start + runs.first_count();
         kept_mine[k] = mine[k].alive && (settles_first_run || !in_first_run);
         mine[k].alive = mine[k].alive && in_first_run;
       }
-      if (kClassAware && !runs.whole) {
-        const TileMask before[2] = {flags_before(run[0], lane, false),
-                                    flags_before(run[1], lane, true)};
+      if (kClassAware && !runs.whole()) {
+        TileMask before[2];
+#pragma unroll
+        for (int k = 0; k < 2; ++k)
+          before[k] = flags_before(run_from_start(runs.starts, lane, k == 1), lane, k == 1);
         settle_classes<kTest>(arguments, box, tile_boxes, before, kept_mine);
       } else if (pairs_known) {
         settle_flagged<kTest>(arguments, box, tile_boxes, overlapping[warp], kept_mine);
@@ -222,20 +219,29 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
       const TileMask flags = {__ballot_sync(kFullWarp, kept_mine[0]),
                               __ballot_sync(kFullWarp, kept_mine[1])};
       const int last_run = last_flag(runs.starts);
+      const auto limit = static_cast<int>(min(static_cast<std::int64_t>(kBoxes),
+                                              min(arguments.class_capacity, arguments.capacity)));
       bool handed_on[2];
       int place[2];
 #pragma unroll
       for (int k = 0; k < 2; ++k) {
         const TileMask before = flags_before(flags, lane, k == 1);
-        const int rank = __popc(run[k].low & before.low) + __popc(run[k].high & before.high);
-        const int run_start = first_flag(run[k]);
+        const TileMask run = run_from_start(runs.starts, lane, k == 1);
+        const int rank = __popc(run.low & before.low) + __popc(run.high & before.high);
+        const int run_start = first_flag(run);
         kept_mine[k] = kept_mine[k] && rank + (run_start == 0 ? kept_before : 0) < limit;
         handed_on[k] = kept_mine[k] && run_start == last_run;
         place[k] = tile_start + run_start + rank;
         kept[k] = kept[k] || kept_mine[k];
-        if (kept_mine[k]) atomicOr(&kept_ranks[mine[k].rank / 32], 1u << (mine[k].rank % 32));
+        if (!kept_mine[k]) continue;
+        const unsigned by_score =
+            computed_once(mine[k].rank);  // not kept in parts from step to step
+        atomicOr(&kept_ranks[by_score / 32], 1u << (by_score % 32));
       }
-      if (runs.goes_on && (last_run == 0 ? settles_first_run : settles_others)) {
+      const int next = tile_start + kTile;
+      const bool goes_on =
+          next < candidate_count && (!kClassAware || classes[next - 1] == classes[next]);
+      if (goes_on && (last_run == 0 ? settles_first_run : settles_others)) {
         const int count = __popc(__ballot_sync(kFullWarp, handed_on[0])) +
                           __popc(__ballot_sync(kFullWarp, handed_on[1]));
         __syncwarp();  // the tile's boxes have been read
@@ -259,23 +265,24 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
     }
     __syncthreads();
     if (step == last_step || (!kClassAware && kept_runs[step].is_full)) break;
-    if (step >= first_run_step || left == 0 || tile_start >= candidates) continue;
+    if (step >= first_run_step || left == 0) continue;
 
     // The boxes of the first class meet those that its last tile kept.
-    const KeptRun others = kept_runs[runs.first_tile + step];
+    const KeptRun others = kept_runs[warp - first_run_step + step];
     bool alive[2] = {mine[0].alive, mine[1].alive};
     if (!kClassAware && others.dense && !one_row) {
       drop_overlapping<false, kTest, 2>(arguments, box, all_boxes, others.begin, others.end, alive);
     } else {
 #pragma unroll
       for (int k = 0; k < 2; ++k) {
-        alive[k] = alive[k] &&
-                   overlaps_none<kTest>(arguments, box[k], all_boxes, others.begin, others.end);
+        alive[k] =
+            alive[k] && first_overlapping<kTest, !kClassAware>(
+                            arguments, box[k], all_boxes, others.begin, others.end) == others.end;
       }
     }
     mine[0].alive = alive[0];
     mine[1].alive = alive[1];
-    if (!runs.whole) continue;
+    if (kClassAware && !runs.whole()) continue;
     left = __popc(__ballot_sync(kFullWarp, alive[0])) + __popc(__ballot_sync(kFullWarp, alive[1]));
     if (pairs_known || one_row) continue;
     if (!kClassAware && others.dense && 16 * left >= 15 * kTile &&
@@ -350,7 +357,7 @@ __global__ void __launch_bounds__(kNmsBlockBoxes / 2, kTest == NmsTest::fast ? 2
   for (int k = 0; k < 2; ++k) {
     const int first_position = position_in_block(k);
     const bool is_kept = ((kept_places[first_position / 32] >> (first_position % 32)) & 1u) != 0u;
-    if (first_position >= candidates || is_kept) continue;
+    if (first_position >= candidate_count || is_kept) continue;
     const BoxNumbers numbers =
         load_nms_box<kTest>(arguments, box_position(arguments, image, first_element[k]));
     const NmsBox mine_at_first =

@@ -26,8 +26,12 @@ __device__ __forceinline__ int position_in_block(int k) {
 struct TileRuns {
   TileMask starts;  ///< flags the first box of each run, that of the tile among them
   int first_tile;   ///< the tile in which the first class begins
-  bool goes_on;     ///< the last class has boxes in the next tile
-  bool whole;       ///< there is one class only
+
+  __device__ bool whole() const { return starts.count() == 1; }  ///< there is one class only
+  /// Boxes of the tile of the first class.
+  __device__ int first_count() const {
+    return whole() ? static_cast<int>(kNmsTile) : first_flag({starts.low & ~1u, starts.high});
+  }
 };
 
 /// What a tile hands on to later ones: the boxes it kept of the class that goes on there, which
@@ -69,8 +73,7 @@ __device__ __forceinline__ int last_flag(const TileMask& mask) {
 }
 
 /// The runs of the tile that starts at `start`; all lanes of its warp take part.
-__device__ __forceinline__ TileRuns find_runs(const std::int64_t* classes, int start,
-                                              int candidates) {
+__device__ __forceinline__ TileRuns find_runs(const std::int64_t* classes, int start) {
   TileRuns runs = {};
   bool starts_run[2];
 #pragma unroll
@@ -79,9 +82,6 @@ __device__ __forceinline__ TileRuns find_runs(const std::int64_t* classes, int s
     starts_run[k] = position == start || classes[position - 1] != classes[position];
   }
   runs.starts = {__ballot_sync(kFullWarp, starts_run[0]), __ballot_sync(kFullWarp, starts_run[1])};
-  runs.whole = runs.starts.count() == 1;
-  const int next = start + static_cast<int>(kNmsTile);
-  runs.goes_on = next < candidates && classes[next - 1] == classes[next];
   runs.first_tile = start / static_cast<int>(kNmsTile);
   while (runs.first_tile > 0 &&
          classes[runs.first_tile * static_cast<int>(kNmsTile) - 1] == classes[start])
@@ -142,10 +142,10 @@ __device__ __forceinline__ int find_suppressor(const NmsArguments& arguments, co
   }
   while (begin < position) {
     const int end = min((begin / kTile + 1) * kTile, position);
-    const int count = count_flags(kept_places, begin, end);
-    for (int i = begin; i < begin + count; ++i) {
-      if (overlaps<kTest>(arguments, box, boxes, i)) return i;
-    }
+    const int kept_end = begin + count_flags(kept_places, begin, end);
+    const int suppressor =
+        first_overlapping<kTest, !kClassAware>(arguments, box, boxes, begin, kept_end);
+    if (suppressor < kept_end) return suppressor;
     begin = end;
   }
   return -1;

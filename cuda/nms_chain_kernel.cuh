@@ -154,72 +154,49 @@ __device__ __forceinline__ void store_half(const NmsArguments& arguments, const 
   __syncwarp();
 }
 
-/// Which of the flagged shared boxes overlap `box`; the first of them, unless all are wanted.
-template <NmsTest kTest>
-__device__ __forceinline__ unsigned overlapping(const NmsArguments& arguments, const NmsBox& box,
-                                                const SharedBoxes& others, unsigned flags,
-                                                bool all = true) {
-  unsigned found = 0u;
-#pragma unroll 1
-  for (unsigned left = flags; left != 0u && (all || found == 0u); left &= left - 1u) {
-    const int other = __ffs(static_cast<int>(left)) - 1;
-    found |= static_cast<unsigned>(overlaps<kTest>(arguments, box, others, other)) << other;
-  }
-  return found;
-}
-
 /// Tests a thread's boxes against `count` kept ones of half a tile: not 0 where one is hit. With
 /// `all_pairs` and 32 kept ones, the flags of those that hit it; else a box may stop at the first.
 /// Hardly any box overlaps another one at all, and those pairs are found first; where that is not
-/// so, the image is crowded and pairs are decided one after the other from then on.
+/// so, the image is crowded and pairs are told apart by their shares from then on.
 template <bool kClassAware, NmsTest kTest>
 __device__ __forceinline__ void test_half(const NmsArguments& arguments, const NmsBox* box,
                                           const bool* alive, const SharedBoxes& half, int count,
-                                          bool all_pairs, bool careful, bool* crowded,
-                                          unsigned* hits) {
-  constexpr bool kFilters = kTest == NmsTest::fast && !kClassAware;
-  hits[0] = 0u;
-  hits[1] = 0u;
-  unsigned to_meet[2];
-  if constexpr (kFilters) {
+                                          bool all_pairs, bool* crowded, unsigned* hits) {
+  const unsigned all = count == kWarpSize ? ~0u : (1u << count) - 1u;
+  unsigned to_meet[2] = {all, all};
+  if constexpr (kClassAware) {
+#pragma unroll
+    for (int k = 0; k < 2; ++k)
+      to_meet[k] = boxes_of_class(half.classes, count, box[k].class_id);
+  } else if constexpr (kTest == NmsTest::fast) {
     if (*crowded) {
-#pragma unroll 1
-      for (int first = 0; first < count; first += kSharedBoxGroup)
-        push_overlaps<2, kSharedBoxGroup>(arguments, box, half, first, hits);
-      hits[0] = __brev(hits[0]);  // the first one was pushed furthest up
-      hits[1] = __brev(hits[1]);
-      return;
+      clear_far<PairFilter::shares, 2, kNmsHalfTile>(box, half, to_meet);
+    } else {
+      clear_far<PairFilter::intersection, 2, kNmsHalfTile>(box, half, to_meet);
+      const int most = max(__popc(to_meet[0]), __popc(to_meet[1]));
+      constexpr int kMostIntersecting = 6;
+      *crowded = __any_sync(kFullWarp, static_cast<int>(most > kMostIntersecting)) != 0;
     }
-    find_intersecting<2>(box, half, count, to_meet);
-    const int most = max(__popc(to_meet[0]), __popc(to_meet[1]));
-    constexpr int kMostIntersecting = 6;
-    *crowded = __any_sync(kFullWarp, static_cast<int>(most > kMostIntersecting)) != 0 && !careful;
   }
 #pragma unroll
-  for (int k = 0; k < 2; ++k) {
-    if constexpr (kClassAware) {
-      to_meet[k] = boxes_of_class(half.classes, count, box[k].class_id);
-    } else if constexpr (!kFilters) {
-      to_meet[k] = count == kWarpSize ? ~0u : (1u << count) - 1u;
-    }
-    if (!alive[k]) continue;
-    hits[k] = overlapping<kTest>(arguments, box[k], half, to_meet[k], all_pairs);
-  }
+  for (int k = 0; k < 2; ++k)
+    hits[k] = alive[k] ? overlapping<kTest>(arguments, box[k], half, to_meet[k], all_pairs) : 0u;
 }
 
-/// Whether a box overlaps none of the kept ones of half a tile that it has to meet.
+/// Whether a box overlaps none of the first `count` shared boxes that it has to meet.
 template <bool kClassAware, NmsTest kTest>
-__device__ __forceinline__ bool passes_half(const NmsArguments& arguments, const NmsBox& box,
-                                            const SharedBoxes& half, int count) {
-  if constexpr (kClassAware) {
-    unsigned left = boxes_of_class(half.classes, count, box.class_id);
-#pragma unroll 1
-    for (; left != 0u; left &= left - 1u) {
-      if (overlaps<kTest>(arguments, box, half, __ffs(static_cast<int>(left)) - 1)) return false;
+__device__ __forceinline__ bool passes(const NmsArguments& arguments, const NmsBox& box,
+                                       const SharedBoxes& others, int count) {
+  if constexpr (!kClassAware) {
+    return first_overlapping<kTest, !kClassAware>(arguments, box, others, 0, count) == count;
+  } else {
+    for (int first = 0; first < count; first += kWarpSize) {
+      const SharedBoxes next = others.from(first);
+      const unsigned to_meet =
+          boxes_of_class(next.classes, min(kWarpSize, count - first), box.class_id);
+      if (overlapping<kTest>(arguments, box, next, to_meet, false) != 0u) return false;
     }
     return true;
-  } else {
-    return overlaps_none<kTest>(arguments, box, half, 0, count);
   }
 }
 
@@ -251,11 +228,10 @@ __device__ __forceinline__ void test_pairs(const NmsArguments& arguments, const 
   const SharedBoxes columns = tile.from(pairs.columns);
   unsigned to_test = *pairs.to;
   if constexpr (!kClassAware) {
-    to_test = ~0u;
+    to_test = pairs.end < kWarpSize ? (1u << pairs.end) - 1u : ~0u;
     if constexpr (kTest == NmsTest::fast) {
-      find_intersecting<1>(&box, columns, kWarpSize, &to_test);
+      clear_far<PairFilter::intersection, 1, kNmsHalfTile>(&box, columns, &to_test);
     }
-    if (pairs.end < kWarpSize) to_test &= (1u << pairs.end) - 1u;
   }
   *pairs.to = overlapping<kTest>(arguments, box, columns, to_test);
 }
@@ -287,16 +263,15 @@ __global__ void __launch_bounds__(kNmsChainThreads, 4)
   begin_overlapped_kernel();
   constexpr int kTile = static_cast<int>(kNmsTile);
   CUDET_SHARED_ARRAY(float4, list_corners, (kSharedCorners<kTest, kNmsGroupBoxes>));
-  CUDET_SHARED_ARRAY(float4, list_areas, (kSharedAreas<kTest, kNmsGroupBoxes>));
+  CUDET_SHARED_ARRAY(float4, list_shares, (kSharedAreas<kTest, kNmsGroupBoxes>));
   CUDET_SHARED_ARRAY(pinned::RotatedBox, list_rotated, (kSharedRotated<kTest, kNmsGroupBoxes>));
   CUDET_SHARED_ARRAY(std::int64_t, list_classes, kClassAware ? kNmsGroupBoxes : 1);
   CUDET_SHARED_ARRAY(float4, tile_corners, (kSharedCorners<kTest, kTile>));
-  CUDET_SHARED_ARRAY(float4, tile_areas, (kSharedAreas<kTest, kTile>));
+  CUDET_SHARED_ARRAY(float4, tile_shares, (kSharedAreas<kTest, kTile>));
   CUDET_SHARED_ARRAY(pinned::RotatedBox, tile_rotated, (kSharedRotated<kTest, kTile>));
   CUDET_SHARED_ARRAY(std::int64_t, tile_classes, kClassAware ? kTile : 1);
   CUDET_SHARED_ARRAY(TileMask, related, kTile);  // earlier boxes of the tile: of the class, or hit
   CUDET_SHARED_ARRAY(WarpReport, reports, 2 * kNmsChainWarps);
-  CUDET_SHARED_ARRAY(int, half_counts, kNmsChainWarps);
   const ChainPlace place = take_tile(workspace, blocks_per_image);
   const std::int64_t image_start = place.image * arguments.candidates;
   const auto candidates = static_cast<int>(workspace.state[place.image].candidates);
@@ -307,8 +282,8 @@ __global__ void __launch_bounds__(kNmsChainThreads, 4)
   const unsigned lane = threadIdx.x % kWarpSize;
   const bool is_last = tile_start + kTile >= candidates;
   std::uint64_t* const words = workspace.tile_words + place.image * 2 * blocks_per_image;
-  const SharedBoxes list = {list_corners, list_areas, list_rotated, list_classes};
-  const SharedBoxes tile = {tile_corners, tile_areas, tile_rotated, tile_classes};
+  const SharedBoxes list = {list_corners, nullptr, list_rotated, list_classes, list_shares};
+  const SharedBoxes tile = {tile_corners, nullptr, tile_rotated, tile_classes, tile_shares};
   const auto load = [&](int position) {
     return load_sorted_box<kClassAware, kTest>(arguments, workspace, image_start + position,
                                                image_start + candidates);
@@ -334,8 +309,6 @@ __global__ void __launch_bounds__(kNmsChainThreads, 4)
   int round = 0;
   bool pairs_known = false;
   bool crowded = false;  // as the warp has seen
-  const bool careful =
-      __any_sync(kFullWarp, static_cast<int>(box[0].careful() || box[1].careful())) != 0;
   ChainProgress progress = {min(candidates - tile_start, kTile), 0, 0, 0};
   const auto wait = [&](int index) {
     const auto kept = static_cast<unsigned>(wait_for_half(words + index));
@@ -352,8 +325,8 @@ __global__ void __launch_bounds__(kNmsChainThreads, 4)
     const unsigned stored = ahead ? ~0u : wait(index);
     store_half<kClassAware, kTest>(arguments, own_half, other, stored);
     unsigned hits[2];
-    test_half<kClassAware, kTest>(arguments, box, alive, own_half, __popc(stored), ahead, careful,
-                                  &crowded, hits);
+    test_half<kClassAware, kTest>(arguments, box, alive, own_half, __popc(stored), ahead, &crowded,
+                                  hits);
     const unsigned counted = ahead ? wait(index) : ~0u;
     alive[0] = alive[0] && (hits[0] & counted) == 0u;
     alive[1] = alive[1] && (hits[1] & counted) == 0u;
@@ -390,19 +363,30 @@ __global__ void __launch_bounds__(kNmsChainThreads, 4)
       group = next;
     } else {
       const int index = 2 * group + warp;
+      NmsBox other = {};
+      if (index >= 0) other = load_half(index);
+      const int word = 2 * group + static_cast<int>(lane) % kNmsChainWarps;
+      auto kept_of_word = static_cast<unsigned>(wait_for_half(words + max(word, 0)));
+      if (word < 0) kept_of_word = 0u;
       unsigned kept = 0u;
-      if (index >= 0) {
-        const NmsBox other = load_half(index);
-        kept = wait(index);
-        store_half<kClassAware, kTest>(arguments, own_half, other, kept);
-      }
-      if (lane == 0) half_counts[warp] = __popc(kept);
-      __syncthreads();
-      if (warp < 2) {
-        for (int i = 0; i < kNmsChainWarps && alive[0]; ++i) {
-          alive[0] = passes_half<kClassAware, kTest>(arguments, box[0], list.from(kNmsHalfTile * i),
-                                                     half_counts[i]);
+      int before = 0;  // kept in the halves of earlier warps
+      int count = 0;   // in all of them
+#pragma unroll
+      for (int i = 0; i < kNmsChainWarps; ++i) {
+        const unsigned kept_of_half = __shfl_sync(kFullWarp, kept_of_word, i);
+        if (i == warp) {
+          kept = kept_of_half;
+          before = count;
         }
+        count += __popc(kept_of_half);
+      }
+      kept_seen += __popc(kept);
+      if (((kept >> lane) & 1u) != 0u) {
+        list.store<kClassAware, kTest>(before + __popc(kept & ((1u << lane) - 1u)), other);
+      }
+      __syncthreads();
+      if (warp < 2 && alive[0]) {
+        alive[0] = passes<kClassAware, kTest>(arguments, box[0], list, count);
       }
       group += kNmsGroupTiles;
     }

@@ -85,7 +85,6 @@ __global__ void __launch_bounds__(kNmsThreads, kTest == NmsTest::rotated ? 2 : 4
                           unsigned blocks_per_image) {
   begin_overlapped_kernel();
   CUDET_SHARED_ARRAY(float4, kept_corners, (kSharedCorners<kTest, kNmsThreads>));
-  CUDET_SHARED_ARRAY(float4, kept_areas, (kSharedAreas<kTest, kNmsThreads>));
   CUDET_SHARED_ARRAY(pinned::RotatedBox, kept_rotated, (kSharedRotated<kTest, kNmsThreads>));
   CUDET_SHARED_ARRAY(std::int64_t, kept_classes, kClassAware ? kNmsThreads : 1);
   CUDET_SHARED_ARRAY(std::uint32_t, kept_positions, kNmsThreads);
@@ -97,7 +96,7 @@ __global__ void __launch_bounds__(kNmsThreads, kTest == NmsTest::rotated ? 2 : 4
   const std::int64_t position = where.block * kNmsThreads + threadIdx.x;
   const std::uint32_t* const kept = workspace.kept + start;
   const auto kept_count = static_cast<std::int64_t>(state.kept);
-  const SharedBoxes kept_boxes = {kept_corners, kept_areas, kept_rotated, kept_classes};
+  const SharedBoxes kept_boxes = {kept_corners, nullptr, kept_rotated, kept_classes};
   bool searching = position < state.candidates;
   const NmsBox box =
       load_sorted_box<kClassAware, kTest>(arguments, workspace, start + position, end);

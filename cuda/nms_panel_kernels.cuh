@@ -338,7 +338,6 @@ __global__ void __launch_bounds__(kNmsThreads)
                         std::int64_t start, unsigned parts, unsigned blocks_per_image) {
   begin_overlapped_kernel();
   CUDET_SHARED_ARRAY(float4, kept_corners, (kSharedCorners<kTest, kNmsThreads>));
-  CUDET_SHARED_ARRAY(float4, kept_areas, (kSharedAreas<kTest, kNmsThreads>));
   CUDET_SHARED_ARRAY(float4, kept_shares, (kSharedAreas<kTest, kNmsThreads>));
   CUDET_SHARED_ARRAY(pinned::RotatedBox, kept_rotated, (kSharedRotated<kTest, kNmsThreads>));
   CUDET_SHARED_ARRAY(std::int64_t, kept_classes, kClassAware ? kNmsThreads : 1);
@@ -363,8 +362,7 @@ __global__ void __launch_bounds__(kNmsThreads)
   removed = __shfl_sync(kFullWarp, removed, 0);
   bool alive = position < state.candidates && ((removed >> lane) & 1u) == 0u;
   const bool was_alive = alive;
-  const SharedBoxes kept_boxes = {kept_corners, kept_areas, kept_rotated, kept_classes,
-                                  kept_shares};
+  const SharedBoxes kept_boxes = {kept_corners, nullptr, kept_rotated, kept_classes, kept_shares};
   const NmsBox box =
       load_sorted_box<kClassAware, kTest>(arguments, workspace, image_start + position, image_end);
   for (int first = part * kNmsThreads; first < kept_count;

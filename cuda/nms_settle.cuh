@@ -10,60 +10,43 @@ namespace cudet::device {
 
 /// Settles 32 boxes in their order, those that the lanes have as box[0], against each other and
 /// against the other kRows - 1 boxes of each lane: the first one left is kept and tested against
-/// all later ones, or several at a time where they suppress few, so that few tests are in vain.
-/// On return those of the 32 that are alive are kept, and the others are not hit by them.
+/// all later ones, so that no test is in vain. Where they suppress few, a group of them is kept at
+/// once if shares tell that it suppresses nothing. On return those of the 32 that are alive are
+/// kept, and the others are not hit by them.
 template <NmsTest kTest, int kRows>
 __device__ __forceinline__ void settle_row(const NmsArguments& arguments, const NmsBox* box,
                                            const SharedBoxes& columns, bool* alive) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  bool careful = kTest != NmsTest::fast;
-#pragma unroll
-  for (int k = 0; k < kRows; ++k)
-    careful = careful || box[k].careful();
-  careful = __any_sync(kFullWarp, static_cast<int>(careful)) != 0;
-  constexpr int kMany = kRows == 1 ? kSharedBoxGroup : 1;  // two rows need too many registers
-  constexpr unsigned kManyFlags = (1u << kMany) - 1u;
+  constexpr bool kGroups = kRows == 1 && kTest == NmsTest::fast;  // two rows need many registers
+  constexpr unsigned kGroupFlags = (1u << kSharedBoxGroup) - 1u;
   bool few_suppressed = false;
   unsigned left = __ballot_sync(kFullWarp, alive[0]);
   for (unsigned ahead = left; ahead != 0u;) {
     const int first = __ffs(static_cast<int>(ahead)) - 1;
-    const bool many = kMany > 1 && few_suppressed && !careful && first % kMany == 0 &&
-                      ((ahead >> first) & kManyFlags) == kManyFlags;
     bool takes_part = alive[0] && lane > first;
 #pragma unroll
     for (int k = 1; k < kRows; ++k)
       takes_part = takes_part || alive[k];
-    if (many) {
-      unsigned hits[static_cast<unsigned>(kRows)] = {};  // by which of the many
-      if (takes_part) {
-        push_overlaps<kRows, kMany>(arguments, box, columns, first, hits);
-#pragma unroll
-        for (int k = 0; k < kRows; ++k)
-          hits[k] = __brev(hits[k]) >> (kWarpSize - kMany - first);
-        hits[0] &= (1u << lane) - 1u;
+    if (kGroups && few_suppressed && first % kSharedBoxGroup == 0 &&
+        ((ahead >> first) & kGroupFlags) == kGroupFlags) {
+      unsigned close = takes_part ? ((1u << lane) - 1u) >> first : 0u;
+      clear_far<PairFilter::shares, 1, kSharedBoxGroup>(box, columns.from(first), &close);
+      if (__any_sync(kFullWarp, static_cast<int>(close != 0u)) == 0) {
+        ahead &= ~(kGroupFlags << first);
+        continue;
       }
-      unsigned kept = ~0u;
-      unsigned before;
-      do {
-        before = kept;
-        kept = __ballot_sync(kFullWarp, alive[0] && (hits[0] & before) == 0u);
-      } while (kept != before);
-#pragma unroll
-      for (int k = 0; k < kRows; ++k)
-        alive[k] = alive[k] && (hits[k] & kept) == 0u;
-    } else if (takes_part) {
+    }
+    if (takes_part) {
 #pragma unroll
       for (int k = 0; k < kRows; ++k) {
         if (!alive[k] || (k == 0 && lane <= first)) continue;
         alive[k] = !overlaps<kTest>(arguments, box[k], columns, first);
       }
     }
-    const int last = many ? first + kMany - 1 : first;
     const unsigned now = __ballot_sync(kFullWarp, alive[0]);
-    // A test against several at once is in vain where the first of them decides.
-    few_suppressed = (many ? 8 / kMany : 8) * __popc(left & ~now) <= __popc(now);
+    few_suppressed = 8 * __popc(left & ~now) <= __popc(now);
     left = now;
-    ahead = now & (~1u << last);
+    ahead = now & (~1u << first);
   }
 }
 

@@ -8,9 +8,9 @@
 
 namespace cudet::device {
 
-/// Shared boxes come in groups: the areas of a group are one access, a thread looks at its
-/// decisions once a group and not after each box, and lists are filled up with boxes that overlap
-/// nothing.
+/// Shared boxes come in groups: the areas or shares of a group are one access, a thread looks at
+/// its decisions once a group and not after each box, and lists are filled up with boxes that
+/// overlap nothing.
 constexpr int kSharedBoxGroup = 4;
 
 __device__ __forceinline__ int round_up_to_group(int count) {
@@ -21,10 +21,10 @@ __device__ __forceinline__ int round_up_to_group(int count) {
 /// for may be of one element.
 struct SharedBoxes {
   float4* corners;              ///< of the fast and the general test
-  float4* areas;                ///< of the fast test, a group each
+  float4* areas;                ///< of overlaps_of_rows() with the fast test, a group each
   pinned::RotatedBox* rotated;  ///< of the test for rotated boxes
   std::int64_t* classes;        ///< where classes are compared
-  float4* shares = nullptr;     ///< of drop_overlapping() with the fast test, a group each
+  float4* shares = nullptr;     ///< of all else with the fast test, a group each
 
   __device__ Corners at(int i) const {
     const float4 c = corners[i];
@@ -36,8 +36,9 @@ struct SharedBoxes {
 
   /// From box `first` on, a multiple of kSharedBoxGroup.
   __device__ SharedBoxes from(int first) const {
-    return {corners + first, areas + first / kSharedBoxGroup, rotated + first, classes + first,
-            shares == nullptr ? nullptr : shares + first / kSharedBoxGroup};
+    const int group = first / kSharedBoxGroup;
+    return {corners + first, areas == nullptr ? nullptr : areas + group, rotated + first,
+            classes + first, shares == nullptr ? nullptr : shares + group};
   }
 
   /// Stores `box` as number `i`.
@@ -49,7 +50,7 @@ struct SharedBoxes {
       corners[i] = make_float4(box.corners.x1, box.corners.y1, box.corners.x2, box.corners.y2);
     }
     if constexpr (kTest == NmsTest::fast) {
-      area_at(i) = box.area;
+      if (areas != nullptr) area_at(i) = box.area;
       if (shares != nullptr) share_at(i) = box.share;
     }
     if constexpr (kWithClasses) classes[i] = box.class_id;
@@ -92,8 +93,9 @@ __device__ __forceinline__ bool overlaps(const NmsArguments& arguments, const Nm
   } else if constexpr (kTest == NmsTest::general) {
     return exceeds_threshold(arguments, box.corners, others.at(i), box.threshold);
   } else {
-    const float negative = negative_intersection(box.corners, others.at(i));
-    const float union_area = __fadd_rn(__fadd_rn(box.area, others.area_at(i)), negative);
+    const Corners other = others.at(i);
+    const float negative = negative_intersection(box.corners, other);
+    const float union_area = __fadd_rn(__fadd_rn(box.area, area(other)), negative);
     return box.careful() ? exceeds_carefully(-negative, union_area, arguments.iou_threshold)
                          : threshold_margin(negative, union_area, arguments.iou_threshold) < 0.0f;
   }
@@ -124,44 +126,6 @@ __device__ __forceinline__ void push_overlaps(const NmsArguments& arguments, con
     for (int k = 0; k < kRows; ++k)
       bits[k] = push_sign(bits[k], margin_with(arguments, rows[k], other, areas[i]));
   }
-}
-
-/// Pushes for kRows boxes whether they have more than an edge in common with shared box `i`, into a
-/// word a row. Boxes apart overlap nothing by the fast test, whose decision takes twice as many
-/// operations.
-template <int kRows>
-__device__ __forceinline__ void push_intersects(const NmsBox* rows, const SharedBoxes& columns,
-                                                int i, unsigned* bits) {
-  const Corners other = columns.at(i);
-#pragma unroll
-  for (int k = 0; k < kRows; ++k) {
-    const Corners& row = rows[k].corners;
-    const float gap_x = __fsub_rn(fmaxf(row.x1, other.x1), fminf(row.x2, other.x2));
-    const float gap_y = __fsub_rn(fmaxf(row.y1, other.y1), fminf(row.y2, other.y2));
-    bits[k] = push_sign(bits[k], fmaxf(gap_x, gap_y));
-  }
-}
-
-/// For kRows boxes, which of `count` shared boxes they may overlap by the fast test: flags, the
-/// first one lowest, and what is behind `count` has no meaning.
-template <int kRows>
-__device__ __forceinline__ void find_intersecting(const NmsBox* rows, const SharedBoxes& columns,
-                                                  int count, unsigned* flags) {
-  constexpr int kStep = kWarpSize / 2;
-  SharedBoxes next = columns;
-#pragma unroll
-  for (int k = 0; k < kRows; ++k)
-    flags[k] = 0u;
-#pragma unroll 1
-  for (int first = 0; first < count; first += kStep) {
-#pragma unroll
-    for (int i = 0; i < kStep; ++i)
-      push_intersects<kRows>(rows, next, i, flags);
-    next = next.from(kStep);
-  }
-#pragma unroll
-  for (int k = 0; k < kRows; ++k)
-    flags[k] = __brev(flags[k]) >> (count > kStep ? 0 : kStep);  // the first was pushed furthest up
 }
 
 /// Clears the bits of columns of other classes than the row's, for kRows boxes a lane and 32 shared
@@ -325,35 +289,103 @@ __device__ __forceinline__ void drop_overlapping(const NmsArguments& arguments, 
   }
 }
 
-/// Whether a box overlaps none of the shared boxes from `begin` to `end`. It meets no further one
-/// once it overlaps one.
-template <NmsTest kTest>
-__device__ __forceinline__ bool overlaps_none(const NmsArguments& arguments, const NmsBox& box,
-                                              const SharedBoxes& others, int begin, int end) {
-  int i = begin;
-  if (kTest == NmsTest::fast && !box.careful()) {
-    const auto overlaps_one = [&](int other) {
-      return margin_with(arguments, box, others.at(other), others.area_at(other)) < 0.0f;
-    };
-    constexpr int kUnrolled = 4;
+/// How pairs that overlap too little for the fast test are told from others, in as few operations
+/// as can be. What is left has to be tested.
+enum class PairFilter {
+  intersection,  ///< they have no more than an edge in common
+  shares         ///< see share_left(); takes two operations more, and leaves hardly any in vain
+};
+
+/// Of the first kColumns shared boxes, clears for each of kRows boxes the flags of those that the
+/// filter tells to be too far.
+template <PairFilter kFilter, int kRows, int kColumns>
+__device__ __forceinline__ void clear_far(const NmsBox* rows, const SharedBoxes& columns,
+                                          unsigned* flags) {
+  constexpr int kStep = kColumns < kWarpSize / 2 ? kColumns : kWarpSize / 2;
+  static_assert(kColumns % kStep == 0 && kStep % kSharedBoxGroup == 0, "whole groups");
+  unsigned close[static_cast<unsigned>(kRows)] = {};
+  SharedBoxes next = columns;
 #pragma unroll 1
-    for (; i + kUnrolled <= end; i += kUnrolled) {
+  for (int first = 0; first < kColumns; first += kStep) {
 #pragma unroll
-      for (int j = 0; j < kUnrolled; ++j) {
-        if (overlaps_one(i + j)) return false;
+    for (int i = 0; i < kStep; ++i) {
+      const Corners other = next.at(i);
+#pragma unroll
+      for (int k = 0; k < kRows; ++k) {
+        float far;  // has no sign then
+        if constexpr (kFilter == PairFilter::intersection) {
+          const Corners& row = rows[k].corners;
+          far = fmaxf(__fsub_rn(fmaxf(row.x1, other.x1), fminf(row.x2, other.x2)),
+                      __fsub_rn(fmaxf(row.y1, other.y1), fminf(row.y2, other.y2)));
+        } else {
+          far = __fadd_rn(share_left(rows[k].corners, other, next.share_at(i)), rows[k].share);
+        }
+        close[k] = push_sign(close[k], far);
       }
     }
+    next = next.from(kStep);
+  }
+#pragma unroll
+  for (int k = 0; k < kRows; ++k)
+    flags[k] &= __brev(close[k]) >> (kWarpSize - kColumns);  // the first was pushed furthest up
+}
+
+/// Which of the flagged shared boxes overlap a box; the first of them, unless all are wanted.
+template <NmsTest kTest>
+__device__ __forceinline__ unsigned overlapping(const NmsArguments& arguments, const NmsBox& box,
+                                                const SharedBoxes& others, unsigned flags,
+                                                bool all = true) {
+  unsigned found = 0u;
 #pragma unroll 1
-    for (; i < end; ++i) {
-      if (overlaps_one(i)) return false;
-    }
-    return true;
+  for (unsigned left = flags; left != 0u && (all || found == 0u); left &= left - 1u) {
+    const int other = __ffs(static_cast<int>(left)) - 1;
+    found |= static_cast<unsigned>(overlaps<kTest>(arguments, box, others, other)) << other;
+  }
+  return found;
+}
+
+/// The first of the shared boxes from `begin` to `end` that shares do not rule out for the fast
+/// test, `end` if they rule out all. With kAligned, `begin` is a multiple of kSharedBoxGroup.
+template <bool kAligned>
+__device__ __forceinline__ int first_close(const NmsBox& box, const SharedBoxes& others, int begin,
+                                           int end) {
+  const float bound = share_bound(box, true);
+  const float4* corners = others.corners + begin;
+  const float* shares = &others.share_at(begin);
+  const float4* const stop = others.corners + end;
+  const float4* const group_stop = corners + (end - begin) / kSharedBoxGroup * kSharedBoxGroup;
+  const auto is_close = [&](int i, float share) {
+    const float4 c = corners[i];
+    return share_left(box.corners, {c.x, c.y, c.z, c.w}, share) < bound;
+  };
+  const auto number = [&](int i) { return static_cast<int>(corners - others.corners) + i; };
+#pragma unroll 1
+  for (; corners != group_stop; corners += kSharedBoxGroup, shares += kSharedBoxGroup) {
+    float4 four = {};
+    if constexpr (kAligned) four = *reinterpret_cast<const float4*>(shares);
+    if (is_close(0, kAligned ? four.x : shares[0])) return number(0);
+    if (is_close(1, kAligned ? four.y : shares[1])) return number(1);
+    if (is_close(2, kAligned ? four.z : shares[2])) return number(2);
+    if (is_close(3, kAligned ? four.w : shares[3])) return number(3);
   }
 #pragma unroll 1
-  for (; i < end; ++i) {
-    if (overlaps<kTest>(arguments, box, others, i)) return false;
+  for (; corners != stop && !is_close(0, *shares); ++corners, ++shares) {
   }
-  return true;
+  return number(0);
+}
+
+/// The first of the shared boxes from `begin` to `end` that overlaps a box, `end` if none does.
+/// What shares do not rule out hardly ever comes out otherwise, so that from there on each is
+/// tested; threads wait for each other before that.
+template <NmsTest kTest, bool kAligned>
+__device__ __forceinline__ int first_overlapping(const NmsArguments& arguments, const NmsBox& box,
+                                                 const SharedBoxes& others, int begin, int end) {
+  int i = begin;
+  if constexpr (kTest == NmsTest::fast) i = first_close<kAligned>(box, others, begin, end);
+#pragma unroll 1
+  while (i < end && !overlaps<kTest>(arguments, box, others, i))
+    ++i;
+  return i;
 }
 
 }  // namespace cudet::device
