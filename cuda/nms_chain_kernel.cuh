@@ -188,7 +188,7 @@ template <bool kClassAware, NmsTest kTest>
 __device__ __forceinline__ bool passes(const NmsArguments& arguments, const NmsBox& box,
                                        const SharedBoxes& others, int count) {
   if constexpr (!kClassAware) {
-    return first_overlapping<kTest, !kClassAware>(arguments, box, others, 0, count) == count;
+    return first_overlapping<kTest, true>(arguments, box, others, 0, count) == count;
   } else {
     for (int first = 0; first < count; first += kWarpSize) {
       const SharedBoxes next = others.from(first);

@@ -17,21 +17,24 @@
 namespace cudet::test {
 namespace {
 
-TEST(DeviceNmsLarge, AHundredThousandBoxes) {
-  // 150 heaps of nearly equal boxes, far from each other: few are kept, so that 25 panels are soon
-  // worked off.
-  constexpr std::int64_t kBoxes = 100000;
-  Random random(1);
-  SCOPED_TRACE(random.trace());
+/// 150 heaps of nearly equal boxes, far from each other: few are kept, so that panels are soon
+/// worked off.
+NmsProblem heaps(Random& random, std::int64_t count) {
   std::vector<float> boxes;
-  for (std::int64_t i = 0; i < kBoxes; ++i) {
+  for (std::int64_t i = 0; i < count; ++i) {
     const auto heap = static_cast<float>(i % 150);
     const float x = 100.0f * heap + random.uniform_float(0.0f, 1.0f);
     const float y = random.uniform_float(0.0f, 1.0f);
     boxes.insert(boxes.end(), {x, y, x + 40.0f, y + 30.0f});
   }
-  NmsProblem problem =
-      make_nms_problem(boxes, random_scores(random, ScoreDistribution::uniform, kBoxes), 0.5f);
+  return make_nms_problem(boxes, random_scores(random, ScoreDistribution::uniform, count), 0.5f);
+}
+
+TEST(DeviceNmsLarge, AHundredThousandBoxes) {
+  constexpr std::int64_t kBoxes = 100000;
+  Random random(1);
+  SCOPED_TRACE(random.trace());
+  const NmsProblem problem = heaps(random, kBoxes);
   const NmsResult expected = reference_result(problem);
   EXPECT_EQ(expected.count.integer(0), 150);
   DeviceNms device(problem);
@@ -40,6 +43,25 @@ TEST(DeviceNmsLarge, AHundredThousandBoxes) {
   const Status status = device.enqueue(nullptr);
   ASSERT_TRUE(status.ok()) << status.message();
   EXPECT_TRUE(same_result(device.download(), expected));
+}
+
+TEST(DeviceNmsLarge, TwoPanelsOfTestsThatDivide) {
+  constexpr std::int64_t kBoxes = 4500;
+  for (const int classes : {0, 2}) {
+    Random random(static_cast<std::uint64_t>(2 + classes));
+    SCOPED_TRACE(random.trace());
+    NmsProblem problem = heaps(random, kBoxes);
+    problem.options.metric = OverlapMetric::giou;
+    if (classes > 0) {
+      std::vector<std::int64_t> ids;
+      for (std::int64_t i = 0; i < kBoxes; ++i)
+        ids.push_back(random.integer(0, classes - 1));
+      problem.classes = HostTensor::of_integers(DataType::int32, {1, kBoxes}, ids);
+    }
+    const NmsResult expected = reference_result(problem);
+    EXPECT_EQ(expected.count.integer(0), classes == 0 ? 150 : 300);
+    expect_on_device(problem, expected, StreamMode::other_stream);
+  }
 }
 
 TEST(DeviceNmsLarge, ManyTinyImagesAreOneLaunch) {
