@@ -16,6 +16,7 @@ set(cudet_host_sources
     src/cpu/depthwise_epilogue.cpp
     src/cpu/depthwise_lines.cpp
     src/cpu/depthwise_pixels.cpp
+    src/cpu/depthwise_planes.cpp
     src/cpu/depthwise_loops_generic.cpp
     src/cpu/depthwise_loops_x86_64_v3.cpp
     src/cpu/depthwise_loops_x86_64_v4.cpp

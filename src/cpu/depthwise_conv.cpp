@@ -5,6 +5,7 @@
 #include "depthwise_groups.h"
 #include "depthwise_lines.h"
 #include "depthwise_pixels.h"
+#include "depthwise_planes.h"
 #include "parallel.h"
 
 #include <algorithm>
@@ -13,16 +14,6 @@
 
 namespace cudet::cpu {
 namespace {
-
-/// Output rows of a band, so that its lines stay in the second-level cache. With a pool a plane is
-/// one band.
-std::int64_t band_rows(const DepthwiseConvShape& shape, bool pool, int lanes) {
-  constexpr std::int64_t kNumbers = 1 << 15;
-  constexpr std::int64_t kFewestRows = 8;
-  if (pool) return shape.oh;
-  const std::int64_t row = (shape.w + shape.pad_left + shape.pad_right) * lanes;
-  return std::min(shape.oh, std::max(kFewestRows, kNumbers / row));
-}
 
 /// A stretch of bands of groups of channels.
 class Bands {
@@ -96,8 +87,12 @@ Status depthwise_conv(const DepthwiseConvShape& shape, const DepthwiseConvOption
     convolve_pixels(shape, options, input, output, threads);
     return Status();
   }
+  if (suits_planes(shape, output)) {
+    convolve_planes(shape, options, input, output, threads);
+    return Status();
+  }
   const ChannelGroups groups(shape);
-  const std::int64_t rows = band_rows(shape, output.pool.present(), groups.lanes());
+  const std::int64_t rows = rows_of_band(shape, output, groups.lanes());
   const std::int64_t bands = (shape.oh + rows - 1) / rows;
   const DepthwiseLines lines(shape, groups.lanes(), rows);
   const std::int64_t items = shape.n * bands * groups.count();

@@ -49,6 +49,17 @@ class ChannelGroups {
   int lanes_;
 };
 
+/// Output rows of a band, so that what they read stays in the second-level cache. With a pool a
+/// plane is one band.
+inline std::int64_t rows_of_band(const DepthwiseConvShape& shape, const DepthwiseConvOutput& output,
+                                 int lanes) {
+  constexpr std::int64_t kNumbers = 1 << 15;
+  constexpr std::int64_t kFewestRows = 8;
+  if (output.pool.present()) return shape.oh;
+  const std::int64_t row = (shape.w + shape.pad_left + shape.pad_right) * lanes;
+  return std::min(shape.oh, std::max(kFewestRows, kNumbers / row));
+}
+
 /// Items of a stretch: few stretches, since each has buffers of its own, but enough that threads
 /// end together.
 inline std::int64_t stretch_of(std::int64_t items, int threads) {

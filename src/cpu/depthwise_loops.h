@@ -113,8 +113,34 @@ struct PixelRows {
   std::int64_t places;
 };
 
+/// What the outputs of a plane in nchw read.
+struct PlaneWindow {
+  std::int64_t rows, columns;  ///< of x; others are 0
+  std::int64_t outputs;        ///< columns of y
+  int tap_rows, taps;          ///< of which each row has up to most_plane_taps(stride)
+  std::int64_t top, left;      ///< what the first tap of the first output reads
+  std::int64_t row, stride;    ///< rows and columns, 1 or 2, of x from one output to the next
+  std::int64_t tap_row;        ///< rows of x from one row of taps to the next
+};
+
+/// With more taps than these, shuffling what they read costs more than copying it into lines.
+constexpr int most_plane_taps(std::int64_t stride) {
+  return stride == 1 ? 3 : 5;
+}
+
+/// Rows begin ... end - 1 of a plane.
+struct PlaneRows {
+  std::int64_t begin, end;
+};
+
 struct DepthwiseLoops {
   const char* name;  ///< of the instruction set, for example "x86-64-v3"
+
+  /// y[row, column] = bias + sum of weight[tap] x[row, column, tap] over the taps whose place
+  /// exists, for some rows of a plane. Reads and writes what it needs alone. Null without shuffles
+  /// of two vectors, which it lives by.
+  void (*convolve_plane)(const float* x, const PlaneWindow& window, const PlaneRows& rows,
+                         const float* weights, float bias, float* y);
 
   /// y[row, column] = sum over the taps t of all strips of weight[first + t]
   /// x[offset + (row + t) step + column]. Reads as if there were kStripOutputs more rows and

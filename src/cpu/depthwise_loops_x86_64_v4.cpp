@@ -7,8 +7,11 @@
 #include "x86_64_v4_begin.inc"
 
 using Mask = __mmask16;
+Mask mask_between(int begin, int end) {
+  return static_cast<Mask>((1u << end) - (1u << begin));
+}
 Mask mask_of(int lanes) {
-  return static_cast<Mask>((1u << lanes) - 1u);
+  return mask_between(0, lanes);
 }
 
 Floats load_masked(const float* from, Mask mask) {
@@ -19,9 +22,18 @@ void store_first(float* to, Floats values, int lanes) {
   _mm512_mask_storeu_ps(to, mask_of(lanes), values);
 }
 
+/// Lanes kFirst, kFirst + kStep, ... of a and then of b; behind the last one any.
+template <std::size_t kFirst, std::size_t kStep>
+Floats lanes_from(Floats a, Floats b) {
+  constexpr int kBegin = static_cast<int>(kFirst);
+  constexpr int kDistance = static_cast<int>(kStep);
+  const Ints numbers =
+      kBegin + kDistance * Ints{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return _mm512_permutex2var_ps(a, reinterpret_cast<__m512i>(numbers), b);
+}
+
 Floats even_lanes(Floats a, Floats b) {
-  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-  return _mm512_permutex2var_ps(a, even, b);
+  return lanes_from<0, 2>(a, b);
 }
 
 Floats load_fours(const float* from, std::int64_t step) {
@@ -53,13 +65,18 @@ void transpose_fours(Floats& a, Floats& b, Floats& c, Floats& d) {
 }
 
 #include "depthwise_loops.inc"
+#include "depthwise_planes.inc"
 
 #include "x86_64_end.inc"
 
 namespace cudet::cpu {
 
 const DepthwiseLoops* x86_64_v4_depthwise_loops() noexcept {
-  static constexpr DepthwiseLoops kLoops = make_depthwise_loops("x86-64-v4");
+  static constexpr DepthwiseLoops kLoops = [] {
+    DepthwiseLoops loops = make_depthwise_loops("x86-64-v4");
+    loops.convolve_plane = convolve_plane;
+    return loops;
+  }();
   const bool supported = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
   return supported ? &kLoops : nullptr;
 }
