@@ -104,10 +104,13 @@ struct TapRows {
   int begin, end;
 };
 
-/// A row of outputs, or two of which the lower one reads the rows of x that the upper one does,
-/// each with the row of taps before: those are read once then.
+/// The most rows of outputs that are computed together.
+inline constexpr int kPixelRows = 4;
+
+/// A row of outputs, or several, of which each reads the rows of x that the one above it does, with
+/// the row of taps before: those are read once then.
 struct PixelRows {
-  TapRows taps;  ///< of the upper one; the lower one has one more
+  TapRows taps;  ///< of the uppermost; each one below has one more
   int count;
   std::int64_t y_row;  ///< numbers of y from one to the next
   std::int64_t places;
@@ -117,16 +120,15 @@ struct PixelRows {
 struct PlaneWindow {
   std::int64_t rows, columns;  ///< of x; others are 0
   std::int64_t outputs;        ///< columns of y
-  int tap_rows, taps;          ///< of which each row has up to most_plane_taps(stride)
-  std::int64_t top, left;      ///< what the first tap of the first output reads
-  std::int64_t row, stride;    ///< rows and columns, 1 or 2, of x from one output to the next
-  std::int64_t tap_row;        ///< rows of x from one row of taps to the next
+  int tap_rows, taps;          ///< of which each row has 1 to kPlaneTaps
+  std::int64_t top, left;      ///< row and column that the first tap of the first output reads
+  std::int64_t row;            ///< rows of x from one row of outputs to the next
+  std::int64_t tap_row;        ///< and from one row of taps to the next
 };
 
-/// With more taps than these, shuffling what they read costs more than copying it into lines.
-constexpr int most_plane_taps(std::int64_t stride) {
-  return stride == 1 ? 3 : 5;
-}
+/// With more taps beside each other, shuffling what they read costs more than copying it into
+/// lines.
+inline constexpr int kPlaneTaps = 5;
 
 /// Rows begin ... end - 1 of a plane.
 struct PlaneRows {
@@ -137,10 +139,10 @@ struct DepthwiseLoops {
   const char* name;  ///< of the instruction set, for example "x86-64-v3"
 
   /// y[row, column] = bias + sum of weight[tap] x[row, column, tap] over the taps whose place
-  /// exists, for some rows of a plane. Reads and writes what it needs alone. Null without shuffles
-  /// of two vectors, which it lives by.
-  void (*convolve_plane)(const float* x, const PlaneWindow& window, const PlaneRows& rows,
-                         const float* weights, float bias, float* y);
+  /// exists, for some rows of a plane, with two columns of x from one output to the next. Reads and
+  /// writes what it needs alone. Null without shuffles of two vectors, which it lives by.
+  void (*convolve_even_plane)(const float* x, const PlaneWindow& window, const PlaneRows& rows,
+                              const float* weights, float bias, float* y);
 
   /// y[row, column] = sum over the taps t of all strips of weight[first + t]
   /// x[offset + (row + t) step + column]. Reads as if there were kStripOutputs more rows and

@@ -74,7 +74,7 @@ namespace cudet::cpu {
 const DepthwiseLoops* x86_64_v4_depthwise_loops() noexcept {
   static constexpr DepthwiseLoops kLoops = [] {
     DepthwiseLoops loops = make_depthwise_loops("x86-64-v4");
-    loops.convolve_plane = convolve_plane;
+    loops.convolve_even_plane = convolve_even_plane;
     return loops;
   }();
   const bool supported = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");

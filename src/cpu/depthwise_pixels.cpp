@@ -37,8 +37,10 @@ class Pixels {
   Pixels(const Pixels&) = delete;
   Pixels& operator=(const Pixels&) = delete;
 
-  /// Output rows that are computed together: two that read the same rows.
-  std::int64_t rows_together() const { return shape_.stride_h == shape_.dilation_h ? 2 : 1; }
+  /// Output rows that are computed together: several that read the same rows.
+  std::int64_t rows_together() const {
+    return shape_.stride_h == shape_.dilation_h ? kPixelRows : 1;
+  }
 
   /// Output rows of image b from i on, at most rows_together().
   void convolve(const float* x, const float* weights, const float* bias, std::int64_t b,

@@ -12,10 +12,9 @@ namespace cudet::cpu {
 bool suits_planes(const DepthwiseConvShape& shape, const DepthwiseConvOutput& output) noexcept {
   // In narrower planes too few lanes of a block are outputs.
   constexpr std::int64_t kFewestColumns = 8;
-  return depthwise_loops().convolve_plane != nullptr && shape.layout == ImageLayout::nchw &&
-         shape.type == DataType::float32 && shape.dilation_w == 1 && shape.stride_w <= 2 &&
-         shape.kernel_w <= most_plane_taps(shape.stride_w) && shape.ow >= kFewestColumns &&
-         output.y.present();
+  return depthwise_loops().convolve_even_plane != nullptr && shape.layout == ImageLayout::nchw &&
+         shape.type == DataType::float32 && shape.dilation_w == 1 && shape.stride_w == 2 &&
+         shape.kernel_w <= kPlaneTaps && shape.ow >= kFewestColumns && output.y.present();
 }
 
 void convolve_planes(const DepthwiseConvShape& shape, const DepthwiseConvOptions& options,
@@ -29,7 +28,6 @@ void convolve_planes(const DepthwiseConvShape& shape, const DepthwiseConvOptions
                               -shape.pad_top,
                               -shape.pad_left,
                               shape.stride_h,
-                              shape.stride_w,
                               shape.dilation_h};
   const float* const x = input.x.data_as<const float>();
   const float* const weights = input.weight.data_as<const float>();
@@ -45,9 +43,9 @@ void convolve_planes(const DepthwiseConvShape& shape, const DepthwiseConvOptions
     const std::int64_t channel = number % shape.out_channels();
     const std::int64_t begin = item % bands * rows;
     const std::int64_t end = std::min(begin + rows, shape.oh);
-    depthwise_loops().convolve_plane(x + number / shape.multiplier * shape.h * shape.w, window,
-                                     {begin, end}, weights + channel * taps,
-                                     bias == nullptr ? 0.0f : bias[channel], y + number * plane);
+    depthwise_loops().convolve_even_plane(
+        x + number / shape.multiplier * shape.h * shape.w, window, {begin, end},
+        weights + channel * taps, bias == nullptr ? 0.0f : bias[channel], y + number * plane);
     epilogue.run_in_place(number * plane + begin * shape.ow, (end - begin) * shape.ow);
     if (output.pool.present()) {
       double sum = 0.0;
