@@ -33,6 +33,10 @@ def ints(array):
     return array.ctypes.data_as(INTS)
 
 
+def address(tensor):
+    return None if tensor is None else ctypes.c_void_p(tensor.data_ptr())
+
+
 class Cudet:
     """The calls of python/shim.cpp."""
 
@@ -74,19 +78,19 @@ class Cudet:
         return loss[0], gradient
 
     def depthwise_conv(self, x, weight, bias, stride, channels_last, grad_y=None):
-        """y, and with `grad_y` also the gradients of x, weight and bias."""
-        n, c, h, w = x.shape if not channels_last else (x.shape[i] for i in (0, 3, 1, 2))
+        """Of tensors as PyTorch has them, but for weights whose taps come first with
+        `channels_last`: y, and with `grad_y` also the gradients of x, weight and bias."""
+        n, c, h, w = x.shape
         k = weight.shape[1]
         oh, ow = (h - 1) // stride + 1, (w - 1) // stride + 1
-        shapes = [(n, oh, ow, c) if channels_last else (n, c, oh, ow)]
+        order = torch.channels_last if channels_last else torch.contiguous_format
+        results = [torch.empty((n, c, oh, ow), memory_format=order)]
         if grad_y is not None:
-            shapes += [x.shape, weight.shape, bias.shape]
-        results = [torch.empty(shape).numpy() for shape in shapes]
-        self.call("depthwise_conv", floats(x), floats(weight), floats(bias),
-                  None if grad_y is None else floats(grad_y), ctypes.c_int64(n),
-                  ctypes.c_int64(c), ctypes.c_int64(h), ctypes.c_int64(w), ctypes.c_int64(k),
+            results += [torch.empty_like(tensor) for tensor in (x, weight, bias)]
+        tensors = (x, weight, bias, grad_y)
+        self.call("depthwise_conv", *map(address, tensors), *map(ctypes.c_int64, (n, c, h, w, k)),
                   ctypes.c_int64(stride), ctypes.c_int(channels_last), self.threads,
-                  *(floats(result) for result in results), *[None] * (4 - len(results)))
+                  *map(address, results), *[None] * (4 - len(results)))
         return results
 
 
@@ -262,10 +266,6 @@ def compare_depthwise_case(table, cudet, random, shape, k, stride, channels_last
         values = torch.from_numpy(random.standard_normal(sizes).astype(numpy.float32))
         return values.contiguous(memory_format=layout) if len(sizes) == 4 else values
 
-    def as_stored(tensor):
-        """What ours gets: the dimensions in the order that they have in memory."""
-        return (tensor.permute(0, 2, 3, 1) if channels_last else tensor).numpy()
-
     x = numbers(*shape)
     weight = numbers(channels, 1, k, k)
     bias = numbers(channels)
@@ -273,10 +273,9 @@ def compare_depthwise_case(table, cudet, random, shape, k, stride, channels_last
     forward = lambda *inputs: torch.nn.functional.conv2d(*inputs, stride, k // 2, 1, channels)
     grad_y = numbers(*forward(x, weight, bias).shape)
     order = (1, 2, 0) if channels_last else (0, 1, 2)
-    taps = numpy.ascontiguousarray(weight[:, 0].numpy().transpose(order))
-    ours = lambda: cudet.depthwise_conv(as_stored(x), taps, bias.numpy(), stride, channels_last)
-    ours_all = lambda: cudet.depthwise_conv(as_stored(x), taps, bias.numpy(), stride,
-                                            channels_last, as_stored(grad_y))
+    taps = weight[:, 0].permute(order).contiguous()
+    ours = lambda: cudet.depthwise_conv(x, taps, bias, stride, channels_last)
+    ours_all = lambda: cudet.depthwise_conv(x, taps, bias, stride, channels_last, grad_y)
 
     def theirs():
         with torch.no_grad():
@@ -290,9 +289,9 @@ def compare_depthwise_case(table, cudet, random, shape, k, stride, channels_last
             (" last" if channels_last else ""))
     got, expected = ours_all(), theirs_all()
     table.row(f"depthwise {name}", "PyTorch", theirs, ours,
-              within(got[0], as_stored(expected[0].detach())))
+              within(got[0].numpy(), expected[0].detach().numpy()))
     table.row(f"gradients {name}", "PyTorch", theirs_all, ours_all,
-              within(got[1], as_stored(expected[1])))
+              within(got[1].numpy(), expected[1].numpy()))
 
 
 PARTS = {

@@ -113,7 +113,7 @@ struct PixelProblem {
 
   const float* x() const { return storage.data() - tap_rows.begin * window.row; }
 
-  /// Calls visit(number of the weight, element of x) for what an output of row 0 or 1 reads.
+  /// Calls visit(number of the weight, element of x) for what an output reads.
   template <class Visit>
   void for_each_tap(std::int64_t row, std::int64_t place, std::int64_t channel, Visit visit) const {
     for (int p = tap_rows.begin; p < tap_rows.end; ++p) {
@@ -130,23 +130,24 @@ struct PixelProblem {
     }
   }
 };
-PixelProblem random_pixels(Random& random, std::int64_t places, int rows) {
+/// With `square` a kernel of 3 x 3.
+PixelProblem random_pixels(Random& random, std::int64_t places, int rows, bool square) {
   PixelProblem problem;
   cpu::PixelWindow& window = problem.window;
   problem.places = places;
   window.channels = random.integer(1, 40);
   window.stride = random.integer(1, 3);
   std::int64_t reach = 0;  // columns that an output reads
-  for (std::int64_t r = random.integer(1, 2); r > 0; --r) {
-    const int taps = static_cast<int>(random.integer(1, cpu::kStripTaps));
-    const std::int64_t column = random.integer(0, 3);
+  for (std::int64_t r = square ? 1 : random.integer(1, 2); r > 0; --r) {
+    const int taps = square ? 3 : static_cast<int>(random.integer(1, cpu::kStripTaps));
+    const std::int64_t column = square ? 0 : random.integer(0, 3);
     problem.runs.push_back({column, problem.row_taps * window.channels, taps});
     problem.row_taps += taps;
     reach = std::max(reach, column + (taps - 1) * window.stride + 1);
   }
   window.runs = problem.runs.data();
   window.count = static_cast<int>(problem.runs.size());
-  window.tap_rows = static_cast<int>(random.integer(1, 4));
+  window.tap_rows = square ? 3 : static_cast<int>(random.integer(1, 4));
   window.weight = window.channels;
   window.weight_row = problem.row_taps * window.channels;
   window.left = random.integer(-reach, 2);
@@ -166,8 +167,9 @@ TEST_P(CpuDepthwiseLoops, ConvolvePixels) {
   Random random(12);
   SCOPED_TRACE(random.trace());
   for (int repeat = 0; repeat < 300; ++repeat) {
-    const int rows = static_cast<int>(random.integer(1, 2));
-    const PixelProblem problem = random_pixels(random, random.integer(1, 30), rows);
+    const int rows = static_cast<int>(random.integer(1, 9));
+    const PixelProblem problem =
+        random_pixels(random, random.integer(1, 30), rows, random.chance(0.5));
     const cpu::PixelWindow& window = problem.window;
     const Numbers weights = random_numbers(random, window.tap_rows * window.weight_row);
     const Numbers bias = random_numbers(random, window.channels);
@@ -197,7 +199,7 @@ TEST_P(CpuDepthwiseLoops, CorrelatePixels) {
   Random random(18);
   SCOPED_TRACE(random.trace());
   for (int repeat = 0; repeat < 300; ++repeat) {
-    const PixelProblem problem = random_pixels(random, random.integer(1, 30), 1);
+    const PixelProblem problem = random_pixels(random, random.integer(1, 30), 1, false);
     const cpu::PixelWindow& window = problem.window;
     const Numbers g = random_numbers(random, problem.places * window.channels);
     const std::int64_t weights = window.tap_rows * window.weight_row;
@@ -348,6 +350,56 @@ TEST_P(CpuDepthwiseLoops, CopyRows) {
             column < columns ? at(from, i / to_step * from_step + stride * column) : kUnwritten;
         ASSERT_EQ(at(to, i), expected) << columns << " " << i;
       }
+    }
+  }
+}
+
+// Planes and outputs have no more memory than they need, so a checker of memory sees what is read
+// beside them.
+TEST(CpuDepthwiseEvenPlane, MatchesTheDefinition) {
+  const DepthwiseLoops* const loops = cpu::x86_64_v4_depthwise_loops();
+  if (loops == nullptr) GTEST_SKIP() << "this processor does not have AVX-512";
+  Random random(19);
+  SCOPED_TRACE(random.trace());
+  for (int repeat = 0; repeat < 300; ++repeat) {
+    cpu::PlaneWindow window = {};
+    window.rows = random.integer(1, 30);
+    window.columns = random.integer(1, 90);
+    window.outputs = random.integer(1, 50);
+    window.tap_rows = static_cast<int>(random.integer(1, 7));
+    window.taps = static_cast<int>(random.integer(1, cpu::kPlaneTaps));
+    window.top = random.integer(-5, 3);
+    window.left = random.integer(-9, 5);
+    window.row = random.integer(1, 3);
+    window.tap_row = random.integer(1, 3);
+    const std::int64_t begin = random.integer(0, 3);
+    const std::int64_t end = begin + random.integer(0, 11);
+    const Numbers x = random_numbers(random, window.rows * window.columns);
+    const Numbers weights = random_numbers(random, window.tap_rows * window.taps);
+    const float bias = 0.25f;
+    Numbers y(static_cast<std::size_t>(end * window.outputs), kUnwritten);
+    loops->convolve_even_plane(x.data(), window, {begin, end}, weights.data(), bias, y.data());
+    for (std::int64_t i = 0; i < end * window.outputs; ++i) {
+      const std::int64_t row = i / window.outputs;
+      const std::int64_t column = i % window.outputs;
+      if (row < begin) {
+        ASSERT_EQ(at(y, i), kUnwritten) << "written above the rows";
+        continue;
+      }
+      auto expected = static_cast<double>(bias);
+      for (std::int64_t p = 0; p < window.tap_rows; ++p) {
+        for (std::int64_t q = 0; q < window.taps; ++q) {
+          const std::int64_t x_row = window.top + row * window.row + p * window.tap_row;
+          const std::int64_t x_column = window.left + 2 * column + q;
+          if (x_row < 0 || x_row >= window.rows || x_column < 0 || x_column >= window.columns) {
+            continue;
+          }
+          expected += static_cast<double>(at(weights, p * window.taps + q)) *
+                      static_cast<double>(at(x, x_row * window.columns + x_column));
+        }
+      }
+      ASSERT_NEAR(static_cast<double>(at(y, i)), expected, 1e-5)
+          << repeat << ": " << window.taps << " taps, row " << row << ", column " << column;
     }
   }
 }

@@ -30,6 +30,18 @@ TEST(CpuParallel, CallsForEveryItemOnce) {
   }
 }
 
+// A thread that is held up leaves what it has not begun to the others.
+TEST(CpuParallel, TakesWhatOthersHaveLeft) {
+  constexpr std::int64_t kCount = 100;
+  std::atomic<std::int64_t> done{0};
+  parallel_for(3, kCount, 1, [&](std::int64_t begin, std::int64_t) {
+    while (begin == 0 && done < kCount - 1)
+      std::this_thread::yield();
+    ++done;
+  });
+  EXPECT_EQ(done, kCount);
+}
+
 TEST(CpuParallel, PassesOnWhatABodyThrows) {
   for (const int threads : {1, 4}) {
     const auto body = [](std::int64_t begin, std::int64_t) {

@@ -11,9 +11,10 @@ namespace cudet::cpu {
 int thread_count(int requested) noexcept;
 
 /// Calls body(begin, end) for ranges of `grain` items, the last one shorter, that cover 0 ...
-/// count - 1, on up to `threads` threads, the caller being one of them. Which thread takes which
-/// range is left open, so a result must not depend on it. Returns when all is done, and passes on
-/// what a body throws.
+/// count - 1, on up to `threads` threads, the caller being one of them. Each begins with a share of
+/// neighbouring ranges, so that they find in their caches what the ranges have in common; yet which
+/// thread takes which range is left open, and a result must not depend on it. Returns when all is
+/// done, and passes on what a body throws.
 void parallel_for(int threads, std::int64_t count, std::int64_t grain,
                   const std::function<void(std::int64_t, std::int64_t)>& body);
 
