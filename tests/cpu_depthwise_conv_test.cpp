@@ -165,14 +165,15 @@ TEST(CpuDepthwiseConvThreads, SameBitsForAnyNumber) {
   Random random(53);
   SCOPED_TRACE(random.trace());
   for (const ImageLayout layout : {ImageLayout::nchw, ImageLayout::nhwc}) {
-    for (const std::int64_t w : {11, 13}) {
+    for (const std::int64_t w : {11, 13, 17}) {
       DepthwiseSizes sizes;
       sizes.n = 2;
-      sizes.c = 70;
+      sizes.c = 600;
       sizes.h = 13;
-      sizes.w = w;  // of nchw the narrower is turned into slabs
+      sizes.w = w;  // of nchw the narrowest is turned into slabs
       DepthwiseConvOptions options;
       options.layout = layout;
+      options.stride_w = w == 17 ? 2 : 1;
       options.activation = Activation::silu;
       DepthwiseProblem problem =
           random_problem(random, DataType::float32, with_same_padding(options, sizes), sizes);

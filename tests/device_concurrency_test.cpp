@@ -155,12 +155,18 @@ void add_focal_loss(std::vector<Job>& jobs) {
   }
 }
 
-void add_depthwise_conv(std::vector<Job>& jobs) {
-  Random random(5);
-  const DepthwiseSizes sizes = {2, 3, 9, 10, 3, 3, 1};
+DepthwiseProblem random_problem_of(Random& random, const DepthwiseSizes& sizes) {
   DepthwiseProblem problem = random_problem(
       random, DataType::float32, with_same_padding(DepthwiseConvOptions(), sizes), sizes);
   add_gradient(random, problem);
+  return problem;
+}
+
+void add_depthwise_conv(std::vector<Job>& jobs) {
+  Random random(5);
+  const DepthwiseProblem problem = random_problem_of(random, {2, 3, 9, 10, 3, 3, 1});
+  // Of a small one a single thread takes all.
+  const DepthwiseProblem large = random_problem_of(random, {2, 160, 15, 17, 3, 3, 1});
   const auto same = [](const HostTensor& got, const HostTensor& expected) {
     return bool{same_bits(got, expected)};
   };
@@ -169,17 +175,17 @@ void add_depthwise_conv(std::vector<Job>& jobs) {
   jobs.push_back(make_job<HostTensor>(
       "depthwise_conv_backward, reference",
       [problem] { return reference_gradients(problem).grad_weight; }, same));
-  const auto on_cpu = [problem] {
-    DepthwiseResult result = make_result(problem);
+  const auto on_cpu = [large] {
+    DepthwiseResult result = make_result(large);
     EXPECT_TRUE(
-        depthwise_conv(problem.options, problem.input(), result.output(), Execution::cpu(2)).ok());
+        depthwise_conv(large.options, large.input(), result.output(), Execution::cpu(2)).ok());
     return result.y;
   };
   jobs.push_back(make_job<HostTensor>("depthwise_conv, CPU mode", on_cpu, same));
-  const auto gradients_on_cpu = [problem] {
-    DepthwiseGradients gradients = make_gradients(problem);
-    EXPECT_TRUE(depthwise_conv_backward(problem.options, problem.backward_input(),
-                                        gradients.output(), Execution::cpu(2))
+  const auto gradients_on_cpu = [large] {
+    DepthwiseGradients gradients = make_gradients(large);
+    EXPECT_TRUE(depthwise_conv_backward(large.options, large.backward_input(), gradients.output(),
+                                        Execution::cpu(2))
                     .ok());
     return gradients.grad_weight;
   };

@@ -83,7 +83,7 @@ TEST(OutOfMemory, DepthwiseConv) {
   for (const ImageLayout layout : {ImageLayout::nchw, ImageLayout::nhwc}) {
     DepthwiseConvOptions options;
     options.layout = layout;
-    const DepthwiseSizes sizes = {2, 20, 9, 9, 3, 3, 1};
+    const DepthwiseSizes sizes = {2, 500, 9, 9, 3, 3, 1};  // enough for two threads
     options = with_same_padding(options, sizes);
     DepthwiseProblem problem = random_problem(random, DataType::float32, options, sizes);
     add_gradient(random, problem);

@@ -104,7 +104,7 @@ Status depthwise_conv(const DepthwiseConvShape& shape, const DepthwiseConvOption
       of_stretch.run(band / bands, item / (shape.n * bands), band % bands * rows);
     }
   };
-  parallel_for(threads, items, stretch_of(items, threads), run_items);
+  parallel_for(threads, items, stretch_of(shape, items, threads), run_items);
   return Status();
 }
 

@@ -138,7 +138,7 @@ Status depthwise_conv_backward(const DepthwiseConvShape& shape, const DepthwiseC
   }
   const ChannelGroups groups(shape);
   const DepthwiseLines lines(shape, groups.lanes(), shape.oh);
-  parallel_for(threads, groups.count(), stretch_of(groups.count(), threads),
+  parallel_for(threads, groups.count(), stretch_of(shape, groups.count(), threads),
                [&](std::int64_t begin, std::int64_t end) {
                  GroupGradients gradients(shape, options, input, output, lines, groups);
                  for (std::int64_t number = begin; number < end; ++number)

@@ -60,10 +60,15 @@ inline std::int64_t rows_of_band(const DepthwiseConvShape& shape, const Depthwis
   return std::min(shape.oh, std::max(kFewestRows, kNumbers / row));
 }
 
-/// Items of a stretch: few stretches, since each has buffers of its own, but enough that threads
-/// end together.
-inline std::int64_t stretch_of(std::int64_t items, int threads) {
-  return std::max<std::int64_t>(1, items / (8 * static_cast<std::int64_t>(threads)));
+/// Items of a stretch, of `items` that a call's images are: few stretches, since each may have
+/// buffers of its own, but enough that threads end together, and none so short that starting a
+/// thread for it takes longer.
+inline std::int64_t stretch_of(const DepthwiseConvShape& shape, std::int64_t items, int threads) {
+  constexpr std::int64_t kFewestNumbers = 1 << 15;
+  const std::int64_t numbers =
+      shape.n * shape.out_channels() * std::max(shape.h * shape.w, shape.oh * shape.ow);
+  const std::int64_t shortest = kFewestNumbers * items / std::max<std::int64_t>(numbers, 1);
+  return std::max({std::int64_t{1}, shortest, items / (8 * static_cast<std::int64_t>(threads))});
 }
 
 }  // namespace cudet::cpu

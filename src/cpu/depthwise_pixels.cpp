@@ -170,7 +170,7 @@ void convolve_pixels(const DepthwiseConvShape& shape, const DepthwiseConvOptions
       epilogue.run_in_place((b * shape.oh + i) * row, rows * row);
     }
   };
-  parallel_for(threads, shape.n * blocks, stretch_of(shape.n * blocks, threads), run_items);
+  parallel_for(threads, shape.n * blocks, stretch_of(shape, shape.n * blocks, threads), run_items);
 }
 
 bool suits_pixel_gradients(const DepthwiseConvShape& shape, const DepthwiseConvOptions& options,
@@ -207,7 +207,7 @@ void pixel_gradients(const DepthwiseConvShape& shape, const DepthwiseConvBackwar
       }
     }
   };
-  parallel_for(threads, stretches.count(), stretch_of(stretches.count(), threads),
+  parallel_for(threads, stretches.count(), stretch_of(shape, stretches.count(), threads),
                [&](std::int64_t begin, std::int64_t end) {
                  for (std::int64_t stretch = begin; stretch < end; ++stretch)
                    run_stretch(stretch);

@@ -55,7 +55,7 @@ void convolve_planes(const DepthwiseConvShape& shape, const DepthwiseConvOptions
     }
   };
   const std::int64_t items = shape.n * shape.out_channels() * bands;
-  parallel_for(threads, items, stretch_of(items, threads),
+  parallel_for(threads, items, stretch_of(shape, items, threads),
                [&](std::int64_t begin, std::int64_t end) {
                  for (std::int64_t item = begin; item < end; ++item)
                    run_item(item);

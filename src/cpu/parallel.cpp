@@ -9,11 +9,6 @@
 
 namespace cudet::cpu {
 
-int thread_count(int requested) noexcept {
-  if (requested > 0) return requested;
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
-
 namespace {
 
 /// The ranges of a thread's share that nobody has taken yet.
@@ -24,10 +19,23 @@ struct alignas(64) Share {
 
 }  // namespace
 
+int thread_count(int requested) noexcept {
+  if (requested > 0) return requested;
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
 void parallel_for(int threads, std::int64_t count, std::int64_t grain,
                   const std::function<void(std::int64_t, std::int64_t)>& body) {
   const std::int64_t ranges = (count + grain - 1) / grain;
-  const std::int64_t workers = std::max<std::int64_t>(std::min<std::int64_t>(threads, ranges), 1);
+  const auto run = [&](std::int64_t range) {
+    body(range * grain, std::min(count, (range + 1) * grain));
+  };
+  const std::int64_t workers = std::min<std::int64_t>(threads, ranges);
+  if (workers <= 1) {
+    for (std::int64_t range = 0; range < ranges; ++range)
+      run(range);
+    return;
+  }
   std::vector<Share> shares(static_cast<std::size_t>(workers));
   for (std::int64_t i = 0; i < workers; ++i) {
     shares[static_cast<std::size_t>(i)].next = ranges * i / workers;
@@ -44,7 +52,7 @@ void parallel_for(int threads, std::int64_t count, std::int64_t grain,
         const std::int64_t range = share.next.fetch_add(1, std::memory_order_relaxed);
         if (range >= share.end) break;
         try {
-          body(range * grain, std::min(count, (range + 1) * grain));
+          run(range);
         } catch (...) {
           const std::lock_guard<std::mutex> lock(failure_mutex);
           failure = std::current_exception();
