@@ -249,8 +249,18 @@ def compare_focal_loss(table, cudet, random):
               within(ours()[1], theirs().numpy()))
 
 
+def keep_freed_memory():
+    """Has malloc() keep what is freed. Images here are about as large as what it gives back to the
+    kernel; whether it does, and each call then waits for new pages, changes from run to run."""
+    trim_threshold, mmap_threshold = -1, -3
+    libc = ctypes.CDLL(None)
+    libc.mallopt(mmap_threshold, 1 << 25)
+    libc.mallopt(trim_threshold, (1 << 31) - 1)
+
+
 def compare_depthwise_conv(table, cudet, random):
     """Planes of three levels of a detector, each kernel size, stride 2, and channels last."""
+    keep_freed_memory()
     for n, c, h in ((8, 96, 80), (8, 192, 40), (8, 384, 20)):
         for k in (3, 5, 7):
             for stride, channels_last in ((1, False), (2, False), (1, True)):
