@@ -148,7 +148,7 @@ TEST(IouBits, SayWhichValuesAreAboveTheThreshold) {
   Random random(2);
   SCOPED_TRACE(random.trace());
   int set = 0;
-  for (int number = 0; number < scaled(100); ++number) {
+  for (int number = 0; number < 100; ++number) {
     IouForm form =
         random_form(random, random.integer(1, 3), random.integer(0, 9), random.integer(0, 70));
     form.value_type = DataType::float32;
