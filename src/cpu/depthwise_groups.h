@@ -64,11 +64,17 @@ inline std::int64_t rows_of_band(const DepthwiseConvShape& shape, const Depthwis
 /// buffers of its own, but enough that threads end together, and none so short that starting a
 /// thread for it takes longer.
 inline std::int64_t stretch_of(const DepthwiseConvShape& shape, std::int64_t items, int threads) {
-  constexpr std::int64_t kFewestNumbers = 1 << 15;
-  const std::int64_t numbers =
-      shape.n * shape.out_channels() * std::max(shape.h * shape.w, shape.oh * shape.ow);
-  const std::int64_t shortest = kFewestNumbers * items / std::max<std::int64_t>(numbers, 1);
-  return std::max({std::int64_t{1}, shortest, items / (8 * static_cast<std::int64_t>(threads))});
+  // Of a number reading and writing take as long as some products.
+  constexpr double kMoving = 8.0;
+  constexpr double kFewestProducts = 1 << 19;
+  const auto numbers = static_cast<double>(shape.n * shape.out_channels() *
+                                           std::max(shape.h * shape.w, shape.oh * shape.ow));
+  const auto taps = static_cast<double>(shape.kernel_h * shape.kernel_w);
+  const double products = numbers * (taps + kMoving);
+  const double shortest = std::min(1.0, kFewestProducts / std::max(products, 1.0));
+  return std::max({std::int64_t{1},
+                   static_cast<std::int64_t>(shortest * static_cast<double>(items)),
+                   items / (8 * static_cast<std::int64_t>(threads))});
 }
 
 }  // namespace cudet::cpu
